@@ -1,0 +1,26 @@
+//! Answers a name with a greeting.
+
+use std::io::{BufRead, BufReader, Write};
+use std::{env, fs, net::TcpListener, process};
+
+fn main() {
+    let default = || fs::read_to_string("address").unwrap();
+    let address = env::args().nth(1).unwrap_or_else(default);
+    let listener = TcpListener::bind(&address).unwrap_or_else(|error| {
+        eprintln!("serving on {address} failed: {error}");
+        process::exit(1);
+    });
+    println!("listening on {}", listener.local_addr().unwrap());
+    for stream in listener.incoming() {
+        let mut stream = stream.unwrap();
+        let mut name = String::new();
+        BufReader::new(&stream).read_line(&mut name).unwrap();
+        writeln!(stream, "hello, {}", name.trim()).unwrap();
+        drop(stream);
+        // After the answer, so that the client may have ended before.
+        println!("heard: {}", name.trim());
+        if fs::exists("server-quits").unwrap() {
+            return;
+        }
+    }
+}
