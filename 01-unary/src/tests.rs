@@ -9,6 +9,7 @@ use crate::calculator::{Integer, Operands};
 use crate::helloworld::greeter_client::GreeterClient;
 
 mod garbage;
+mod on_the_wire;
 
 /// Serves on a free port and returns its URL. Bound is enough: connections wait until they are served.
 async fn start() -> String {

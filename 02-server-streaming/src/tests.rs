@@ -12,6 +12,7 @@ use crate::calculator::calculator_client::CalculatorClient;
 
 mod endings;
 mod garbage;
+mod on_the_wire;
 
 /// The product of two primes just below 2³²: trial division finds nothing for many seconds.
 const HARD: u64 = 18_446_743_979_220_271_189;

@@ -16,6 +16,7 @@ use crate::calculator::calculator_client::CalculatorClient;
 mod broken;
 mod garbage;
 mod large;
+mod on_the_wire;
 mod open;
 
 type Stub = CalculatorClient<Channel>;

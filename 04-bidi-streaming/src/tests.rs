@@ -16,6 +16,7 @@ use crate::guest::connect;
 
 mod calculator;
 mod garbage;
+mod on_the_wire;
 mod room;
 mod sleeper;
 

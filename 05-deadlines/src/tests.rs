@@ -16,6 +16,7 @@ use crate::tests::sleeper::serve_sleeper;
 mod alone;
 mod header;
 mod in_process;
+mod on_the_wire;
 mod sleeper;
 
 /// The product of two primes just below 2³²: trial division finds nothing for many seconds.

@@ -19,6 +19,7 @@ mod limits;
 mod merged;
 mod moments;
 mod names;
+mod on_the_wire;
 mod peers;
 mod values;
 

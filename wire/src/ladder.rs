@@ -1,0 +1,750 @@
+//! Prints what happens as a ladder: the client on the left, the server on the right, an arrow an event.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Color, Style};
+
+use crate::decoder::error_text;
+use crate::event::{Block, Call, Direction, End, Event, Frame, Payload, Role};
+use crate::frame::setting_name;
+use crate::grpc::status_name;
+use crate::headers::Field;
+use crate::labels::{self, Part};
+use crate::message::{Message, status_details};
+use crate::text::{count, percent_decoded, safe, width, wrap};
+
+/// What is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Show {
+    /// Every frame as it is, also those that belong to no call, and every header.
+    pub all: bool,
+    /// The bytes of each frame, with each part labelled.
+    pub bytes: bool,
+    /// A colour for each call.
+    pub colour: bool,
+}
+
+/// Between the two lines. With the mark and the lines themselves it is 80 columns, which a projector shows.
+const INNER: usize = 74;
+
+/// For text, with an arrow's end on one side and a little air on the other.
+const TEXT: usize = INNER - 6;
+
+/// How many lines one text takes at most.
+const LINES: usize = 6;
+
+/// How many bytes stand on a line.
+const BYTES: usize = 12;
+
+/// How many lines of bytes one part of a frame takes at most.
+const BYTE_LINES: usize = 6;
+
+/// A call that is over sooner is over at once, as far as the ladder says.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
+/// Headers that are the same in every call, or that say nothing of it.
+const USUAL: [(&str, &str); 10] = [
+    (":method", "POST"),
+    (":scheme", "http"),
+    (":authority", ""),
+    ("te", "trailers"),
+    ("content-type", "application/grpc"),
+    ("content-type", "application/grpc+proto"),
+    ("user-agent", ""),
+    ("date", ""),
+    (":path", ""),
+    ("grpc-status", ""),
+];
+
+const COLOURS: [AnsiColor; 6] = [
+    AnsiColor::Cyan,
+    AnsiColor::Yellow,
+    AnsiColor::Green,
+    AnsiColor::Magenta,
+    AnsiColor::Blue,
+    AnsiColor::Red,
+];
+
+/// Writes a ladder, line by line.
+///
+/// ```
+/// use std::time::Duration;
+/// use wire::{Decoder, Direction, Ladder, Show};
+///
+/// let mut decoder = Decoder::new(1);
+/// let bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08";
+/// let mut ladder = Ladder::new(Vec::new(), Show::default());
+/// for event in decoder.read(Direction::ToServer, bytes, Duration::ZERO) {
+///     ladder.event(&event).unwrap();
+/// }
+/// let text = String::from_utf8(ladder.into_inner()).unwrap();
+/// assert!(text.contains("│── RST_STREAM CANCEL ──"));
+/// ```
+#[derive(Debug)]
+pub struct Ladder<W> {
+    out: W,
+    show: Show,
+    begun: bool,
+    /// Which connection the last call was on. That a connection opens is not shown before it is used: other
+    /// things happen at the same time.
+    connection: u64,
+}
+
+impl<W: Write> Ladder<W> {
+    /// A ladder that is written to `out`.
+    pub fn new(out: W, show: Show) -> Self {
+        Self {
+            out,
+            show,
+            begun: false,
+            connection: 1,
+        }
+    }
+
+    /// What was written to.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+
+    /// Writes an event, if it is to be shown.
+    ///
+    /// # Errors
+    ///
+    /// If writing fails.
+    pub fn event(&mut self, event: &Event) -> io::Result<()> {
+        match event {
+            Event::Opened { connection, .. } if self.show.all => {
+                self.gap()?;
+                let text = format!("connection {connection}");
+                self.arrow(None, Direction::ToServer, &text, false)
+            }
+            Event::Opened { .. } => Ok(()),
+            Event::Frame(frame) => self.frame(frame),
+            Event::Note {
+                connection, text, ..
+            } => self.note(&format!("connection {connection}: {text}")),
+            Event::HalfClosed {
+                connection,
+                direction,
+                ..
+            } if self.show.all => {
+                let text = format!("connection {connection}: nothing more to come");
+                self.arrow(None, *direction, &text, false)
+            }
+            Event::HalfClosed { .. } => Ok(()),
+            Event::Closed {
+                connection,
+                end,
+                open,
+                to_server,
+                to_client,
+                ..
+            } => {
+                for call in open {
+                    self.broken_off(call, end)?;
+                }
+                let amounts = format!("{to_server} bytes to the server, {to_client} to the client");
+                match end {
+                    End::Refused(reason) => {
+                        self.note(&format!("connection {connection}: {reason}"))
+                    }
+                    End::Cut => {
+                        self.note(&format!("connection {connection} was cut here, as told"))
+                    }
+                    _ if !self.show.all => Ok(()),
+                    End::Reset(direction) => self.note(&format!(
+                        "connection {connection}: reset by the {}; {amounts}",
+                        direction.sender()
+                    )),
+                    End::Finished | End::Dropped => {
+                        self.note(&format!("connection {connection}: closed; {amounts}"))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Says that events were missed, because they came faster than they could be printed.
+    ///
+    /// # Errors
+    ///
+    /// If writing fails.
+    pub fn missed(&mut self, events: u64) -> io::Result<()> {
+        self.note(&format!(
+            "{} missing here: faster than they could be printed",
+            count(events, "event")
+        ))
+    }
+
+    /// Passes on what is still in a buffer.
+    ///
+    /// # Errors
+    ///
+    /// If writing fails.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn broken_off(&mut self, call: &Call, end: &End) -> io::Result<()> {
+        let why = match end {
+            End::Cut => "the connection was cut",
+            End::Reset(Direction::ToServer) => "the client reset the connection",
+            End::Reset(Direction::ToClient) => "the server reset the connection",
+            _ => "the connection was closed",
+        };
+        let text = format!("broken off: {why}");
+        self.row(Some(call), &format!("{text:^INNER$}"))
+    }
+
+    fn frame(&mut self, frame: &Frame) -> io::Result<()> {
+        let by_frame = self.show.all || self.show.bytes;
+        if by_frame {
+            if !self.show.all && !frame.belongs_to_a_call() && frame.fault.is_none() {
+                return Ok(());
+            }
+            self.before(frame)?;
+            self.as_it_is(frame)?;
+        } else {
+            self.as_part_of_a_call(frame)?;
+        }
+        if let Some(fault) = &frame.fault {
+            self.details(frame, &format!("against the rules: {fault}"))?;
+        }
+        if self.show.bytes {
+            for part in labels::parts(frame) {
+                self.bytes(frame, &part)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets a call apart from what came before it.
+    fn before(&mut self, frame: &Frame) -> io::Result<()> {
+        if !frame.is_request() {
+            return Ok(());
+        }
+        self.gap()?;
+        if std::mem::replace(&mut self.connection, frame.connection) != frame.connection {
+            self.note(&format!("on connection {}", frame.connection))?;
+        }
+        Ok(())
+    }
+
+    /// What the frame means for its call. How messages are cut into frames is left out: it can differ from
+    /// run to run.
+    fn as_part_of_a_call(&mut self, frame: &Frame) -> io::Result<()> {
+        match &frame.payload {
+            Payload::Headers(block) => {
+                self.before(frame)?;
+                self.line(frame, headers_line(frame, block))?;
+                for field in &block.fields {
+                    if !is_usual(field) {
+                        self.details(frame, &field_text(field))?;
+                    }
+                }
+                self.left_out(frame, block)?;
+                self.elapsed(frame)
+            }
+            Payload::Data {
+                messages,
+                unfinished,
+                padding,
+            } => {
+                for message in messages {
+                    self.message(frame, message)?;
+                }
+                let opaque = messages.is_empty() && unfinished.is_none();
+                if opaque && frame.length > *padding {
+                    let text = format!("DATA, {}", count(frame.length - padding, "byte"));
+                    self.line(frame, vec![text])?;
+                }
+                if frame.is_end_stream() {
+                    self.line(frame, vec![end_stream(frame.direction).to_owned()])?;
+                }
+                Ok(())
+            }
+            Payload::Reset(code) => {
+                self.line(frame, vec![format!("RST_STREAM {}", error_text(*code))])?;
+                self.elapsed(frame)
+            }
+            Payload::GoAway { error, debug, .. } => {
+                // A client that leaves in order may say so or not: it depends on how fast it leaves.
+                if *error == 0 && frame.direction == Direction::ToServer {
+                    return Ok(());
+                }
+                self.line(frame, vec![format!("GOAWAY {}", error_text(*error))])?;
+                self.debug(frame, debug)
+            }
+            Payload::Opaque if frame.fault.is_some() => {
+                let text = format!("{}, {}", frame.kind, count(frame.length, "byte"));
+                self.line(frame, vec![text])
+            }
+            _ if frame.fault.is_some() => self.line(frame, vec![frame.kind.to_string()]),
+            _ => Ok(()),
+        }
+    }
+
+    /// The frame with its type, its stream, its size, its flags, and all that is in it.
+    fn as_it_is(&mut self, frame: &Frame) -> io::Result<()> {
+        let mut parts = vec![frame.kind.to_string()];
+        if frame.stream != 0 {
+            parts.push(format!("stream {}", frame.stream));
+        }
+        parts.push(count(frame.length, "byte"));
+        parts.extend(frame.flag_names().into_iter().map(str::to_owned));
+        self.line(frame, vec![parts.join(", ")])?;
+        match &frame.payload {
+            Payload::Headers(block) => {
+                for field in &block.fields {
+                    self.details(frame, &field_text(field))?;
+                }
+                if !block.decoded {
+                    self.details(frame, "headers that cannot be read")?;
+                }
+                self.left_out(frame, block)
+            }
+            Payload::HeadersPart => self.details(frame, "headers that go on in the next frame"),
+            Payload::Data {
+                padding,
+                messages,
+                unfinished,
+            } => {
+                for message in messages {
+                    let text = format!("message {}: {}", message.number, message_text(message));
+                    self.details(frame, &text)?;
+                }
+                match unfinished {
+                    Some((there, Some(length))) => self.details(
+                        frame,
+                        &format!(
+                            "{} of {length} bytes of a message so far",
+                            there.saturating_sub(5)
+                        ),
+                    )?,
+                    Some((there, None)) => {
+                        self.details(frame, &format!("{there} of the 5 bytes before a message"))?;
+                    }
+                    None => {}
+                }
+                if *padding > 0 {
+                    self.details(frame, &format!("{} of padding", count(padding, "byte")))?;
+                }
+                Ok(())
+            }
+            Payload::Reset(code) => self.details(frame, &error_text(*code)),
+            Payload::Settings(settings) => {
+                for (id, value) in settings {
+                    let name =
+                        setting_name(*id).map_or_else(|| format!("setting {id}"), str::to_owned);
+                    self.details(frame, &format!("{name}: {value}"))?;
+                }
+                Ok(())
+            }
+            Payload::Ping(_) | Payload::Opaque => Ok(()),
+            Payload::GoAway {
+                last_stream,
+                error,
+                debug,
+            } => {
+                let text = format!("{}, last stream {last_stream}", error_text(*error));
+                self.details(frame, &text)?;
+                self.debug(frame, debug)
+            }
+            Payload::WindowUpdate(more) => {
+                self.details(frame, &format!("{} more", count(more, "byte")))
+            }
+        }
+    }
+
+    fn message(&mut self, frame: &Frame, message: &Message) -> io::Result<()> {
+        let name = if message.is_trailers {
+            "trailers"
+        } else {
+            "message"
+        };
+        let text = format!("{name} {}", message.text());
+        self.line(frame, vec![text, count(message.length, "byte")])
+    }
+
+    fn debug(&mut self, frame: &Frame, debug: &[u8]) -> io::Result<()> {
+        if debug.is_empty() {
+            return Ok(());
+        }
+        let text = safe(&String::from_utf8_lossy(debug));
+        self.details(frame, &format!("it says: {text}"))
+    }
+
+    fn left_out(&mut self, frame: &Frame, block: &Block) -> io::Result<()> {
+        if block.left_out == 0 {
+            return Ok(());
+        }
+        self.details(
+            frame,
+            &format!("and {} more", count(block.left_out, "header")),
+        )
+    }
+
+    /// How long a call took whose end has to do with time.
+    fn elapsed(&mut self, frame: &Frame) -> io::Result<()> {
+        let Some(call) = &frame.call else {
+            return Ok(());
+        };
+        let took = frame.at.saturating_sub(call.began);
+        let reset = frame.reset().is_some() && frame.direction == Direction::ToServer;
+        let timed = frame.is_trailers() && call.has_deadline;
+        if (timed || reset) && took >= AT_ONCE {
+            self.details(frame, &format!("after about {}", roughly(took)))?;
+        }
+        Ok(())
+    }
+
+    /// An arrow with text. What does not fit stands below.
+    fn line(&mut self, frame: &Frame, parts: Vec<String>) -> io::Result<()> {
+        let mut parts = parts.into_iter();
+        let mut text = parts.next().unwrap_or_default();
+        let mut below = Vec::new();
+        for part in parts {
+            if below.is_empty() && width(&text) + 2 + width(&part) <= TEXT {
+                text.push_str(", ");
+                text.push_str(&part);
+            } else {
+                below.push(part);
+            }
+        }
+        let mut lines = short(&text).into_iter();
+        let first = lines.next().unwrap_or_default();
+        let call = frame.call.as_deref();
+        self.arrow(call, frame.direction, &first, frame.held)?;
+        for line in lines {
+            self.below(call, frame.direction, &line)?;
+        }
+        for part in below {
+            self.details(frame, &part)?;
+        }
+        Ok(())
+    }
+
+    /// Text below an arrow, on the side from which it comes.
+    fn details(&mut self, frame: &Frame, text: &str) -> io::Result<()> {
+        for line in short(text) {
+            self.below(frame.call.as_deref(), frame.direction, &line)?;
+        }
+        Ok(())
+    }
+
+    fn arrow(
+        &mut self,
+        call: Option<&Call>,
+        direction: Direction,
+        text: &str,
+        held: bool,
+    ) -> io::Result<()> {
+        // What is held does not arrive.
+        let (head, tail) = if held { ("╳", "┄") } else { ("", "─") };
+        let text_width = width(text);
+        let shaft = |rest: usize| tail.repeat((INNER - 5).saturating_sub(text_width + rest));
+        let line = match (direction, held) {
+            (Direction::ToServer, false) => format!("── {text} {}>", shaft(0)),
+            (Direction::ToClient, false) => format!("<{} {text} ──", shaft(0)),
+            (Direction::ToServer, true) => format!("── {text} {} {head} ", shaft(2)),
+            (Direction::ToClient, true) => format!(" {head} {} {text} ──", shaft(2)),
+        };
+        self.row(call, &line)
+    }
+
+    fn below(&mut self, call: Option<&Call>, direction: Direction, text: &str) -> io::Result<()> {
+        let blank = " ".repeat((INNER - 5).saturating_sub(width(text)));
+        let line = match direction {
+            Direction::ToServer => format!("     {text}{blank}"),
+            Direction::ToClient => format!("{blank}{text}     "),
+        };
+        self.row(call, &line)
+    }
+
+    fn bytes(&mut self, frame: &Frame, part: &Part) -> io::Result<()> {
+        let lines = part.bytes.chunks(BYTES);
+        let left_out = lines.len().saturating_sub(BYTE_LINES);
+        let mut labels = wrap(&safe(&part.label), INNER - 8 - 3 * BYTES)
+            .into_iter()
+            .take(BYTE_LINES);
+        for line in lines.take(BYTE_LINES) {
+            let hex: Vec<_> = line.iter().map(|byte| format!("{byte:02x}")).collect();
+            let (hex, label) = (hex.join(" "), labels.next().unwrap_or_default());
+            self.labelled(frame, &hex, &label)?;
+        }
+        for label in labels {
+            self.labelled(frame, "", &label)?;
+        }
+        if left_out > 0 {
+            let text = format!(
+                "and {} more",
+                count(part.bytes.len() - BYTES * BYTE_LINES, "byte")
+            );
+            self.labelled(frame, &text, "")?;
+        }
+        Ok(())
+    }
+
+    fn labelled(&mut self, frame: &Frame, hex: &str, label: &str) -> io::Result<()> {
+        let columns = 3 * BYTES;
+        let line = format!("     {hex:columns$} {label}");
+        let blank = " ".repeat(INNER.saturating_sub(width(&line)));
+        self.row(frame.call.as_deref(), &format!("{line}{blank}"))
+    }
+
+    fn note(&mut self, text: &str) -> io::Result<()> {
+        for line in short(text) {
+            let blank = INNER.saturating_sub(width(&line));
+            let (left, right) = (blank / 2, blank - blank / 2);
+            self.row(None, &format!("{:left$}{line}{:right$}", "", ""))?;
+        }
+        Ok(())
+    }
+
+    fn gap(&mut self) -> io::Result<()> {
+        if !self.begun {
+            return Ok(());
+        }
+        self.row(None, &" ".repeat(INNER))
+    }
+
+    fn row(&mut self, call: Option<&Call>, inner: &str) -> io::Result<()> {
+        if !std::mem::replace(&mut self.begun, true) {
+            writeln!(self.out, "  client{}server", " ".repeat(INNER - 8))?;
+        }
+        let mark = call.map_or_else(String::new, |call| mark(call.number));
+        match call {
+            Some(call) if self.show.colour => {
+                let colour = COLOURS[(call.number % COLOURS.len() as u64) as usize];
+                let style = Style::new().fg_color(Some(Color::Ansi(colour)));
+                writeln!(
+                    self.out,
+                    "{style}{mark:<3}{style:#} │{style}{inner}{style:#}│"
+                )
+            }
+            _ => writeln!(self.out, "{mark:<3} │{inner}│"),
+        }
+    }
+}
+
+/// A, B, C, and after Z: AA, AB. No call has the number 0.
+fn mark(number: u64) -> String {
+    let mut rest = number;
+    let mut letters = Vec::new();
+    while rest > 0 {
+        rest -= 1;
+        letters.push(b'A' + (rest % 26) as u8);
+        rest /= 26;
+    }
+    letters.reverse();
+    let mark = String::from_utf8(letters).unwrap_or_default();
+    // Three letters are enough for eighteen thousand calls; then they begin anew.
+    mark[mark.len().saturating_sub(3)..].to_owned()
+}
+
+fn short(text: &str) -> Vec<String> {
+    // Before it is broken into lines: a message may have 256 KiB.
+    let most = text
+        .char_indices()
+        .nth(TEXT * LINES)
+        .map(|(i, _)| &text[..i]);
+    let mut lines = wrap(most.unwrap_or(text), TEXT);
+    if most.is_some() || lines.len() > LINES {
+        lines.truncate(LINES);
+        if let Some(last) = lines.last_mut() {
+            while width(last) > TEXT - 2 {
+                last.pop();
+            }
+            last.push_str(" …");
+        }
+    }
+    lines
+}
+
+fn headers_line(frame: &Frame, block: &Block) -> Vec<String> {
+    if !block.decoded {
+        let text = format!("HEADERS that cannot be read, {} bytes", block.encoded);
+        return vec![text];
+    }
+    let header = |name: &str| frame.header(name).map(|value| safe(&value));
+    let mut parts = Vec::new();
+    match block.role {
+        Role::Request | Role::Push => {
+            let kind = if block.role == Role::Push {
+                "PUSH_PROMISE"
+            } else {
+                "HEADERS"
+            };
+            parts.push(format!("{kind} {}", header(":path").unwrap_or_default()));
+        }
+        _ => {
+            let mut shown = Vec::new();
+            if let Some(status) = header(":status") {
+                shown.push(format!(":status: {status}"));
+            }
+            if let Some(code) = header("grpc-status") {
+                let name = status_name(code.as_bytes()).unwrap_or("no status that gRPC knows");
+                shown.push(format!("grpc-status: {code} {name}"));
+            }
+            if shown.is_empty() {
+                parts.push("HEADERS".to_owned());
+            } else {
+                parts.push(format!("HEADERS {}", shown.remove(0)));
+                parts.append(&mut shown);
+            }
+        }
+    }
+    if block.end_stream {
+        parts.push("END_STREAM".to_owned());
+    }
+    parts
+}
+
+fn is_usual(field: &Field) -> bool {
+    let name = field.name.as_slice();
+    name == b":status"
+        || USUAL.iter().any(|(usual, value)| {
+            name == usual.as_bytes() && (value.is_empty() || field.value == value.as_bytes())
+        })
+}
+
+fn field_text(field: &Field) -> String {
+    let name = safe(&field.name());
+    match name.as_str() {
+        "grpc-timeout" => timeout_text(&field.value()),
+        "grpc-message" => format!("{name}: {}", safe(&percent_decoded(&field.value))),
+        "grpc-status-details-bin" => match status_details(&field.value) {
+            Some(details) => format!("{name}: {details}"),
+            None => format!("{name}: {}", safe(&field.value())),
+        },
+        _ => format!("{name}: {}", safe(&field.value())),
+    }
+}
+
+/// What a timeout comes to. One that was set is exact; one that is left over differs from run to run.
+fn timeout_text(value: &str) -> String {
+    let shown = safe(value);
+    let Some(timeout) = timeout(value) else {
+        return format!("grpc-timeout: {shown}, which is no timeout");
+    };
+    let digits = value[..value.len() - 1].trim_end_matches('0');
+    let fine = matches!(value.as_bytes().last(), Some(b'u' | b'n'));
+    if fine && digits.len() > 2 {
+        format!("grpc-timeout: about {} left", roughly(timeout))
+    } else {
+        format!("grpc-timeout: {shown}, which is {}", exactly(timeout))
+    }
+}
+
+fn timeout(value: &str) -> Option<Duration> {
+    let (at, _) = value.char_indices().next_back()?;
+    let (digits, unit) = value.split_at(at);
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 3600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+fn exactly(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    for (unit, size) in [("s", 1_000_000_000), ("ms", 1_000_000), ("µs", 1000)] {
+        if nanos >= size && (nanos.is_multiple_of(size) || nanos >= 10 * size) {
+            return format!("{} {unit}", nanos as f64 / size as f64);
+        }
+    }
+    format!("{nanos} ns")
+}
+
+/// In steps that are coarse enough to be the same in every run: 1, 1.5, 2, 2.5, 3, 4, … 9, 10, 15, …
+fn roughly(duration: Duration) -> String {
+    let micros = duration.as_micros().max(1);
+    let mut scale: u128 = 1;
+    while micros >= scale * 10 {
+        scale *= 10;
+    }
+    // In halves of the first digit.
+    let halves = (micros * 2 + scale / 2) / scale;
+    let halves = if halves > 5 {
+        halves.div_ceil(2) * 2
+    } else {
+        halves
+    };
+    let micros = halves * scale / 2;
+    let nanos = u64::try_from(micros * 1000).unwrap_or(u64::MAX);
+    let rounded = Duration::from_nanos(nanos);
+    let (value, unit) = match micros {
+        1_000_000.. => (rounded.as_secs_f64(), "s"),
+        1000.. => (micros as f64 / 1000.0, "ms"),
+        _ => (micros as f64, "µs"),
+    };
+    format!("{value} {unit}")
+}
+
+fn message_text(message: &Message) -> String {
+    format!("{}, {}", message.text(), count(message.length, "byte"))
+}
+
+fn end_stream(direction: Direction) -> &'static str {
+    match direction {
+        Direction::ToServer => "END_STREAM: the client has nothing more to send",
+        Direction::ToClient => "END_STREAM: the server has nothing more to send",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_marked_with_letters() {
+        let marks = [1, 2, 26, 27, 28, 702, 703].map(mark);
+        assert_eq!(marks, ["A", "B", "Z", "AA", "AB", "ZZ", "AAA"]);
+    }
+
+    #[test]
+    fn what_differs_from_run_to_run_is_rounded() {
+        for (micros, text) in [
+            (199_912, "200 ms"),
+            (203_999, "200 ms"),
+            (1_999_870, "2 s"),
+            (1_498_000, "1.5 s"),
+            (2_499_000, "2.5 s"),
+            (2_999_123, "3 s"),
+            (999_100, "1 s"),
+            (697_000, "700 ms"),
+            (5_000, "5 ms"),
+            (9_800_000, "10 s"),
+            (12, "10 µs"),
+        ] {
+            assert_eq!(roughly(Duration::from_micros(micros)), text);
+        }
+    }
+
+    #[test]
+    fn a_timeout_that_was_set_is_exact_and_one_that_is_left_is_not() {
+        for (value, text) in [
+            ("200m", "200m, which is 200 ms"),
+            ("200000u", "200000u, which is 200 ms"),
+            ("5S", "5S, which is 5 s"),
+            ("1H", "1H, which is 3600 s"),
+            ("199873u", "about 200 ms left"),
+            ("1999873u", "about 2 s left"),
+            ("soon", "soon, which is no timeout"),
+            ("", ", which is no timeout"),
+            ("123456789S", "123456789S, which is no timeout"),
+            ("1µ", "1µ, which is no timeout"),
+        ] {
+            assert_eq!(timeout_text(value), format!("grpc-timeout: {text}"));
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Tells by the first bytes of a connection what is spoken on it: HTTP/2, TLS, HTTP/1, or something else.
+
+use crate::event::Direction;
+use crate::frame::{FrameType, HEAD, Head};
+
+/// What a client says first. RFC 9113, section 3.4.
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What is spoken in one direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http2,
+    Http1,
+    Tls,
+    Other,
+}
+
+impl Protocol {
+    /// What there is to say of it.
+    pub fn sentence(self, sender: &str) -> String {
+        match self {
+            Self::Http2 => format!("the {sender} speaks HTTP/2"),
+            Self::Http1 => {
+                format!("the {sender} speaks HTTP/1, which is no gRPC: passed on, not shown")
+            }
+            Self::Tls => {
+                format!(
+                    "the {sender} speaks TLS, which cannot be read from outside: passed on, not shown"
+                )
+            }
+            Self::Other => {
+                format!("the {sender} speaks something that is not HTTP/2: passed on, not shown")
+            }
+        }
+    }
+}
+
+/// The first bytes of one direction, until they tell.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    direction: Direction,
+    // Not grown: the longest thing to look at is the preface.
+    bytes: [u8; PREFACE.len()],
+    have: usize,
+}
+
+impl Opening {
+    pub fn of(direction: Direction) -> Self {
+        Self {
+            direction,
+            bytes: [0; PREFACE.len()],
+            have: 0,
+        }
+    }
+
+    /// Takes bytes one by one, so that the answer does not depend on how they arrive.
+    pub fn read(&mut self, rest: &mut &[u8]) -> Option<Protocol> {
+        while let Some((&first, others)) = rest.split_first() {
+            self.bytes[self.have] = first;
+            self.have += 1;
+            *rest = others;
+            let told = match self.direction {
+                Direction::ToServer => client(&self.bytes[..self.have]),
+                Direction::ToClient => server(&self.bytes[..self.have]),
+            };
+            if told.is_some() {
+                return told;
+            }
+        }
+        None
+    }
+
+    pub fn has_begun(&self) -> bool {
+        self.have > 0
+    }
+
+    /// The bytes that belong to the first frame. Of a client there are none: it says its preface first.
+    pub fn take_frame_head(&mut self) -> Vec<u8> {
+        match self.direction {
+            Direction::ToServer => Vec::new(),
+            Direction::ToClient => self.bytes[..self.have].to_vec(),
+        }
+    }
+}
+
+/// Called with one byte more each time, until it has an answer: at the latest with the whole preface.
+fn client(bytes: &[u8]) -> Option<Protocol> {
+    if bytes == PREFACE {
+        Some(Protocol::Http2)
+    } else if PREFACE.starts_with(bytes) {
+        None
+    } else {
+        match bytes {
+            // A handshake record, version 3.
+            [0x16] => None,
+            [0x16, 3, ..] => Some(Protocol::Tls),
+            // A method in capitals, and a blank.
+            [method @ .., b' '] if method.len() >= 3 && is_method(method) => Some(Protocol::Http1),
+            method if method.len() < 12 && is_method(method) => None,
+            _ => Some(Protocol::Other),
+        }
+    }
+}
+
+fn is_method(bytes: &[u8]) -> bool {
+    bytes.iter().all(u8::is_ascii_uppercase)
+}
+
+/// A server begins with SETTINGS.
+fn server(bytes: &[u8]) -> Option<Protocol> {
+    const HTTP1: &[u8] = b"HTTP/";
+    // A handshake or an alert.
+    if let [0x15 | 0x16, 3, _] = bytes {
+        return Some(Protocol::Tls);
+    }
+    if bytes.starts_with(HTTP1) {
+        return Some(Protocol::Http1);
+    }
+    let head = Head::parse(*bytes.first_chunk::<HEAD>()?);
+    Some(if head.kind == FrameType::Settings && head.stream == 0 {
+        Protocol::Http2
+    } else {
+        Protocol::Other
+    })
+}

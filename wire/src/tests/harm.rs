@@ -1,0 +1,300 @@
+//! Passing on without harm, and harm on request.
+
+use std::io::ErrorKind;
+use std::time::Instant;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tonic::Code;
+use unary::helloworld::greeter_client::GreeterClient;
+
+use super::traffic::{ann, events, tap};
+use super::*;
+use crate::{After, End, Harm, Seen, Tap};
+
+/// Both ends of a connection that goes through a tap.
+async fn ends(harm: Harm) -> (Tap, TcpStream, TcpStream) {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let front = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let tap = Tap::serve(front, server.local_addr().unwrap(), harm).unwrap();
+    let client = TcpStream::connect(tap.address()).await.unwrap();
+    let (server, _) = server.accept().await.unwrap();
+    // Both sides have been accepted; now the tap knows it too.
+    tap.wait_for_event(|event| matches!(event, Event::Opened { .. }))
+        .await;
+    (tap, client, server)
+}
+
+async fn greeter(harm: Harm) -> (Tap, GreeterClient<tonic::transport::Channel>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = listener.local_addr().unwrap();
+    tokio::spawn(unary::serve(listener));
+    let front = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let tap = Tap::serve(front, server, harm).unwrap();
+    let greeter = GreeterClient::connect(tap.url()).await.unwrap();
+    (tap, greeter)
+}
+
+async fn end(tap: &Tap) -> End {
+    match tap
+        .wait_for_event(|event| matches!(event, Event::Closed { .. }))
+        .await
+    {
+        Event::Closed { end, .. } => end,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_half_close_passes_as_a_half_close() {
+    let (tap, mut client, mut server) = ends(Harm::default()).await;
+    client.write_all(b"question").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut question = Vec::new();
+    server.read_to_end(&mut question).await.unwrap();
+    assert_eq!(question, b"question");
+    // The other half is still open.
+    server.write_all(b"answer").await.unwrap();
+    server.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer, b"answer");
+    assert_eq!(end(&tap).await, End::Finished);
+}
+
+#[tokio::test]
+async fn a_reset_passes_as_a_reset() {
+    for by_client in [true, false] {
+        let (tap, client, server) = ends(Harm::default()).await;
+        let (resetting, mut other) = if by_client {
+            (client, server)
+        } else {
+            (server, client)
+        };
+        resetting.set_zero_linger().unwrap();
+        drop(resetting);
+        let error = other.read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        let direction = if by_client { ToServer } else { ToClient };
+        assert_eq!(end(&tap).await, End::Reset(direction));
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_read_makes_the_writer_wait() {
+    let (tap, mut client, server) = ends(Harm::default()).await;
+    client.write_all(HELLO).await.unwrap();
+    let chunk = vec![0; 1024 * 1024];
+    let mut written = 0;
+    // Until nothing more fits in. Not a measure: waiting longer would change nothing.
+    while let Ok(result) =
+        tokio::time::timeout(Duration::from_millis(300), client.write(&chunk)).await
+    {
+        written += result.unwrap();
+        assert!(written < 100 * 1024 * 1024, "somebody holds all of this");
+    }
+    drop(server);
+    // As without a tap: a peer that closes with unread bytes resets.
+    assert_eq!(end(&tap).await, End::Reset(ToClient));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_reset_passes_even_when_the_other_side_does_not_read() {
+    let (tap, mut client, _server) = ends(Harm::default()).await;
+    let chunk = vec![0; 1024 * 1024];
+    while tokio::time::timeout(Duration::from_millis(300), client.write(&chunk))
+        .await
+        .is_ok()
+    {}
+    client.set_zero_linger().unwrap();
+    drop(client);
+    assert_eq!(end(&tap).await, End::Reset(ToServer));
+}
+
+#[tokio::test]
+async fn traffic_that_is_no_http2_passes_unchanged() {
+    for (first, named) in [
+        (&b"\x16\x03\x01\x00\x05hello"[..], "TLS"),
+        (b"GET / HTTP/1.1\r\n\r\n", "HTTP/1"),
+        (b"\0\xff\0\xff", "something"),
+    ] {
+        let (tap, mut client, mut server) = ends(Harm::default()).await;
+        client.write_all(first).await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut got = Vec::new();
+        server.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, first);
+        let text = ladder(&events(&tap), Show::default());
+        assert!(
+            text.contains(&format!("the client speaks {named}")),
+            "{text}"
+        );
+        assert_eq!(
+            text.lines().count(),
+            3,
+            "the sentence, on two lines: {text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn cut_resets_both_sides_and_new_connections_are_accepted() {
+    let tap = tap(unary::serve).await;
+    let mut greeter = GreeterClient::connect(tap.url()).await.unwrap();
+    greeter.say_hello(ann()).await.unwrap();
+    tap.cut();
+    assert_eq!(end(&tap).await, End::Cut);
+    // tonic connects again at the next call, when it has noticed.
+    while greeter.say_hello(ann()).await.is_err() {}
+    assert_eq!(tap.connections(), 2);
+}
+
+#[tokio::test]
+async fn frozen_peers_are_connected_and_silent_until_they_are_thawed() {
+    let tap = tap(unary::serve).await;
+    let mut greeter = GreeterClient::connect(tap.url()).await.unwrap();
+    greeter.say_hello(ann()).await.unwrap();
+    tap.freeze();
+    let mut other = greeter.clone();
+    let call = tokio::spawn(async move { other.say_hello(ann()).await });
+    let second = |frame: &Frame| frame.is_request() && frame.stream == 3;
+    assert!(tap.wait_for(second).await.held);
+    let text = ladder(&events(&tap), Show::default());
+    assert!(text.contains("┄ ╳ │"), "{text}");
+    assert!(!call.is_finished());
+    assert!(
+        tap.frames()
+            .iter()
+            .all(|frame| frame.stream != 3 || frame.direction == ToServer)
+    );
+    tap.thaw();
+    call.await.unwrap().unwrap();
+    assert_eq!(tap.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_delay_counts_in_each_direction_and_keeps_the_order() {
+    let delay = Duration::from_millis(150);
+    let tap = tap(unary::serve).await;
+    let mut greeter = GreeterClient::connect(tap.url()).await.unwrap();
+    greeter.say_hello(ann()).await.unwrap();
+    tap.delay(delay);
+    let begin = Instant::now();
+    greeter.say_hello(ann()).await.unwrap();
+    assert!(begin.elapsed() >= 2 * delay);
+    tap.delay(Duration::ZERO);
+    greeter.say_hello(ann()).await.unwrap();
+
+    let (tap, mut client, mut server) = ends(Harm {
+        delay,
+        ..Harm::default()
+    })
+    .await;
+    let begin = Instant::now();
+    for byte in 0..10 {
+        client.write_all(&[byte]).await.unwrap();
+        if byte == 5 {
+            // The first byte has been read: it told that this is no HTTP/2. It is late, and what comes after
+            // it stays behind it, though nothing is delayed any more.
+            tap.wait_for_event(|event| matches!(event, Event::Note { .. }))
+                .await;
+            tap.delay(Duration::ZERO);
+        }
+    }
+    client.shutdown().await.unwrap();
+    let mut got = Vec::new();
+    server.read_to_end(&mut got).await.unwrap();
+    assert_eq!(got, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert!(begin.elapsed() >= delay);
+}
+
+#[tokio::test]
+async fn a_connection_is_cut_after_so_many_bytes_exactly() {
+    let harm = Harm {
+        cut_after: Some(After::Bytes(5)),
+        ..Harm::default()
+    };
+    let (tap, mut client, mut server) = ends(harm).await;
+    client.write_all(b"123").await.unwrap();
+    let mut three = [0; 3];
+    server.read_exact(&mut three).await.unwrap();
+    client.write_all(b"456789").await.unwrap();
+    assert_eq!(end(&tap).await, End::Cut);
+    let Some(Event::Closed { to_server, .. }) = events(&tap).pop() else {
+        panic!("no end");
+    };
+    assert_eq!(to_server, 5);
+}
+
+#[tokio::test]
+async fn a_connection_is_cut_after_so_many_messages() {
+    // The request passes, the reply is the second message, and with it the connection ends.
+    let harm = Harm {
+        cut_after: Some(After::Messages(1)),
+        ..Harm::default()
+    };
+    let (tap, mut greeter) = greeter(harm).await;
+    assert!(greeter.say_hello(ann()).await.is_err());
+    assert_eq!(end(&tap).await, End::Cut);
+    let messages: usize = tap
+        .frames()
+        .iter()
+        .map(|frame| frame.messages().len())
+        .sum();
+    assert_eq!(messages, 1);
+    let text = ladder(&events(&tap), Show::default());
+    assert!(
+        text.contains("broken off: the connection was cut"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_connection_freezes_after_so_many_messages() {
+    let harm = Harm {
+        freeze_after: Some(After::Messages(3)),
+        ..Harm::default()
+    };
+    let (tap, mut greeter) = greeter(harm).await;
+    greeter.say_hello(ann()).await.unwrap();
+    let mut request = tonic::Request::new(ann());
+    request.set_timeout(Duration::from_millis(300));
+    let status = greeter.say_hello(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::Cancelled);
+    // The third message is the second request. Its END_STREAM is seen, and held.
+    let held = tap
+        .wait_for(|frame| frame.held && frame.is_end_stream())
+        .await;
+    assert_eq!((held.direction, held.stream), (ToServer, 3));
+    assert_eq!(
+        notes(&events(&tap)),
+        ["frozen: from here on nothing is passed on"]
+    );
+    // Once thawed, it does not freeze again.
+    tap.thaw();
+    greeter.say_hello(ann()).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_reads_too_late_is_told_what_is_lost() {
+    let (tap, mut client, mut server) = ends(Harm::default()).await;
+    let mut said = HELLO.to_vec();
+    said.extend(frame(8, 0, 0, &[0, 0, 0, 1]).repeat(70_000));
+    let mut heard = Vec::new();
+    let (written, read) = tokio::join!(
+        async {
+            client.write_all(&said).await?;
+            client.shutdown().await
+        },
+        server.read_to_end(&mut heard)
+    );
+    written.unwrap();
+    read.unwrap();
+    assert_eq!(heard, said, "passed on, though not all can be shown");
+    let lost = tap.lost();
+    assert!(lost >= 70_000 - 65_536);
+    let mut events = tap.events();
+    assert!(matches!(events.try_next(), Some(Seen::Missed(missed)) if missed == lost));
+    assert!(matches!(events.try_next(), Some(Seen::Event(_))));
+}
