@@ -1,0 +1,93 @@
+//! Small messages that nobody reads: the connection is cut, long before a window is full.
+
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use futures::stream;
+
+use super::*;
+
+/// An archive that answers `Copy` with one chunk after the other, all of a size, without end.
+struct Fountain {
+    size: usize,
+    sent: Arc<AtomicU64>,
+    is_over: Arc<AtomicBool>,
+}
+
+/// Tells when the stream is dropped.
+struct Over(Arc<AtomicBool>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[tonic::async_trait]
+impl Archive for Fountain {
+    async fn copy(
+        &self,
+        _: Request<Streaming<Chunk>>,
+    ) -> Result<Response<BoxStream<Chunk>>, Status> {
+        let (data, sent, over) = (
+            vec![0; self.size],
+            self.sent.clone(),
+            Over(self.is_over.clone()),
+        );
+        let chunks = stream::repeat_with(move || {
+            let _over = &over;
+            sent.fetch_add(1, Ordering::SeqCst);
+            Ok(Chunk { data: data.clone() })
+        });
+        // One at a time, or tonic would put many small messages into one frame.
+        let chunks = chunks.then(async |chunk| {
+            task::yield_now().await;
+            chunk
+        });
+        Ok(Response::new(Box::pin(chunks)))
+    }
+}
+
+/// Reads nothing until the server is held up or cut off. Then reads all, and returns how that ended.
+async fn drink(size: usize) -> Result<u64, Status> {
+    let (sent, is_over) = (
+        Arc::new(AtomicU64::new(0)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let fountain = Fountain {
+        size,
+        sent: sent.clone(),
+        is_over: is_over.clone(),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = Server::builder().add_service(ArchiveServer::new(fountain));
+    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+    // The windows that tonic has by itself.
+    let mut stub = Stub::connect(url).await.unwrap();
+    let mut chunks = stub.copy(stream::pending()).await.unwrap().into_inner();
+    // Some bytes of each message are its prefixes.
+    let full = 2 * 1024 * 1024 / (size as u64 + 32);
+    soon(async {
+        while sent.load(Ordering::SeqCst) < full && !is_over.load(Ordering::SeqCst) {
+            task::yield_now().await;
+        }
+    })
+    .await;
+    for read in 0..2 * full {
+        if soon(chunks.message()).await?.is_none() {
+            return Ok(read);
+        }
+    }
+    Ok(2 * full)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tonic_cuts_a_connection_on_which_small_messages_lie_unread() {
+    let status = drink(2).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_of_a_kib_may_lie_unread() {
+    drink(1024).await.unwrap();
+}
