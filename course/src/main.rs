@@ -29,7 +29,7 @@ mod tests;
 /// Where every lesson's server listens, and where its client looks for it.
 const ADDRESS: &str = "127.0.0.1:50051";
 
-/// How long a program may take in a check. Lessons answer within a second or two.
+/// How long a program may take in a check. The slowest lesson so far takes nine seconds.
 const LIMIT: Duration = Duration::from_secs(60);
 
 const USAGE: &str = "\
