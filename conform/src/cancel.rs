@@ -1,0 +1,1 @@
+//! `cancel`: see the front page.

@@ -1,0 +1,1 @@
+//! `connectivity`: see the front page.

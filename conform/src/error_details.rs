@@ -1,0 +1,1 @@
+//! `error_details`: see the front page.

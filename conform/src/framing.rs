@@ -1,0 +1,1 @@
+//! `framing`: see the front page.

@@ -1,0 +1,1 @@
+//! `message_limit`: see the front page.

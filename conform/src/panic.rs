@@ -1,0 +1,1 @@
+//! `panic`: see the front page.

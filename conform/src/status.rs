@@ -1,0 +1,1 @@
+//! `status`: see the front page.

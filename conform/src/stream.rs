@@ -1,0 +1,1 @@
+//! `stream`: see the front page.
