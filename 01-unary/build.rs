@@ -1,7 +1,8 @@
 //! Turns two `.proto` files into Rust, before the lesson itself is compiled.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo:rerun-if-changed=../protos");
+    println!("cargo:rerun-if-changed=../protos/helloworld.proto");
+    println!("cargo:rerun-if-changed=../protos/calculator.proto");
     let protos = protox::compile(["helloworld.proto", "calculator.proto"], ["../protos"])?;
     // Default stubs: a method that a lesson does not implement answers UNIMPLEMENTED.
     tonic_prost_build::configure()

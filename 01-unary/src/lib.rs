@@ -10,17 +10,8 @@ use self::calculator::{Number, Operands};
 use self::helloworld::greeter_server::{Greeter, GreeterServer};
 use self::helloworld::{HelloReply, HelloRequest};
 
-/// Generated from `protos/helloworld.proto`.
-#[allow(missing_docs)]
-pub mod helloworld {
-    tonic::include_proto!("helloworld");
-}
-
-/// Generated from `protos/calculator.proto`.
-#[allow(missing_docs)]
-pub mod calculator {
-    tonic::include_proto!("calculator.v1");
-}
+pub mod proto;
+pub use self::proto::{calculator, helloworld};
 
 #[cfg(test)]
 mod tests;
@@ -71,19 +62,26 @@ struct Abacus;
 impl Calculator for Abacus {
     async fn square_root(&self, request: Request<Number>) -> Result<Response<Number>, Status> {
         let Number { value } = request.into_inner();
-        // Not `value < 0.0`: NaN is neither below zero nor at or above it.
-        if value >= 0.0 {
-            Ok(Response::new(Number {
-                value: value.sqrt(),
-            }))
-        } else {
-            Err(Status::invalid_argument(format!(
-                "no real number is the square root of {value}"
-            )))
-        }
+        let value = square_root(value)?;
+        Ok(Response::new(Number { value }))
     }
 
     async fn divide(&self, _: Request<Operands>) -> Result<Response<Number>, Status> {
         Err(Status::unimplemented("exercise 1"))
+    }
+}
+
+/// The square root of `value`.
+///
+/// # Errors
+///
+/// INVALID_ARGUMENT if no real number is.
+pub fn square_root(value: f64) -> Result<f64, Status> {
+    // Not `value < 0.0`: that would let NaN through.
+    if value >= 0.0 {
+        Ok(value.sqrt())
+    } else {
+        let why = format!("no real number is the square root of {value}");
+        Err(Status::invalid_argument(why))
     }
 }

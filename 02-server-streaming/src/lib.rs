@@ -9,17 +9,17 @@ use tonic::{Request, Response, Status};
 
 use self::calculator::Integer;
 use self::calculator::calculator_server::{Calculator, CalculatorServer};
-use self::factors::{Search, Step};
+use self::factors::{Search, Step as OldStep};
 use self::produce::{Replies, produce};
 
 pub mod factors;
 pub mod produce;
+mod search;
 
-/// Generated from `protos/calculator.proto`.
-#[allow(missing_docs)]
-pub mod calculator {
-    tonic::include_proto!("calculator.v1");
-}
+pub use self::search::{Step, factors};
+
+pub mod proto;
+pub use self::proto as calculator;
 
 #[cfg(test)]
 mod tests;
@@ -81,9 +81,9 @@ fn send_factors(number: u64, replies: &Replies<Integer>) -> Result<(), Status> {
     let mut search = Search::new(number);
     loop {
         match search.step() {
-            Step::Found(value) => replies.send(Integer { value })?,
-            Step::Searching => replies.still_wanted()?,
-            Step::Done => return Ok(()),
+            OldStep::Found(value) => replies.send(Integer { value })?,
+            OldStep::Searching => replies.still_wanted()?,
+            OldStep::Done => return Ok(()),
         }
     }
 }

@@ -15,11 +15,8 @@ pub mod journal;
 pub mod summary;
 pub mod uploads;
 
-/// Generated from `protos/calculator.proto`.
-#[allow(missing_docs)]
-pub mod calculator {
-    tonic::include_proto!("calculator.v1");
-}
+pub mod proto;
+pub use self::proto as calculator;
 
 #[cfg(test)]
 mod tests;
@@ -68,21 +65,17 @@ impl Calculator for Abacus {
     ) -> Result<Response<Summary>, Status> {
         let entry = Entry::open(self.journal.clone());
         let mut readings = request.into_inner();
-        let mut summary = Summary::of_nothing();
+        let mut summary = Summary::default();
         // An error here: the upload broke off, or holds what cannot be read.
         while let Some(Number { value }) = readings.message().await? {
-            if !value.is_finite() {
+            if let Err(status) = summary.add(value) {
                 entry.refused();
-                return Err(Status::invalid_argument(format!(
-                    "reading {} is {value}, which is no finite number",
-                    summary.count + 1
-                )));
+                return Err(status);
             }
-            summary.add(value);
         }
-        if summary.count == 0 {
+        if let Err(status) = summary.finish() {
             entry.refused();
-            return Err(Status::invalid_argument("no readings, no summary"));
+            return Err(status);
         }
         entry.finished(format!("summarized {} readings", summary.count));
         Ok(Response::new(summary))

@@ -1,25 +1,43 @@
-//! A summary that grows reading by reading, in the same few bytes however many there are.
+//! A summary that grows reading by reading, and takes the same few bytes however many there are.
+
+use tonic::Status;
 
 use crate::calculator::Summary;
 
+/// Begin with `Summary::default()`, the summary of nothing.
 impl Summary {
-    /// The summary to start from. Its minimum and maximum mean nothing before the first reading.
-    pub fn of_nothing() -> Self {
-        Self {
-            count: 0,
-            mean: 0.0,
-            minimum: f64::INFINITY,
-            maximum: f64::NEG_INFINITY,
+    /// Takes in one more reading.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT if it is not a finite number.
+    pub fn add(&mut self, reading: f64) -> Result<(), Status> {
+        if !reading.is_finite() {
+            let number = self.count + 1;
+            let why = format!("reading {number} is {reading}, not a finite number");
+            return Err(Status::invalid_argument(why));
         }
-    }
-
-    /// Takes in one more reading, a finite number.
-    pub fn add(&mut self, reading: f64) {
+        if self.count == 0 {
+            (self.minimum, self.maximum) = (reading, reading);
+        }
         self.count += 1;
-        let count = self.count as f64;
-        // Neither a sum of the readings nor `reading - self.mean`: both can be too large for an f64.
-        self.mean += reading / count - self.mean / count;
         self.minimum = self.minimum.min(reading);
         self.maximum = self.maximum.max(reading);
+        // Neither the sum of all readings nor `reading - self.mean`: both can overflow.
+        let count = self.count as f64;
+        self.mean += reading / count - self.mean / count;
+        Ok(())
+    }
+
+    /// The summary of at least one reading.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT if there were none.
+    pub fn finish(self) -> Result<Self, Status> {
+        if self.count == 0 {
+            return Err(Status::invalid_argument("no readings, no summary"));
+        }
+        Ok(self)
     }
 }
