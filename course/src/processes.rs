@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -124,6 +124,20 @@ impl Process {
         }
     }
 
+    /// How it ended by itself, if it has. `is_silent`: its streams have ended. That is the first thing seen of a
+    /// process that ends, so its end is then waited for, up to `deadline`.
+    pub fn ended_by_itself(
+        &self,
+        is_silent: bool,
+        deadline: Instant,
+    ) -> io::Result<Option<ExitStatus>> {
+        if is_silent {
+            self.wait(deadline)
+        } else {
+            self.ended()
+        }
+    }
+
     /// How it ended, if it has.
     pub fn ended(&self) -> io::Result<Option<ExitStatus>> {
         let _running = lock(&self.children.0);
@@ -160,8 +174,15 @@ pub fn silent(program: impl AsRef<std::ffi::OsStr>) -> Command {
 
 /// The next event, or `None` when there will be none before `deadline`.
 pub fn next(events: &Receiver<Event>, deadline: Instant) -> Option<Event> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    events.recv_timeout(left).ok()
+    next_or_why(events, deadline).ok()
+}
+
+/// The next event, or why there is none: none before `deadline`, or all streams have ended.
+pub fn next_or_why(
+    events: &Receiver<Event>,
+    deadline: Instant,
+) -> std::result::Result<Event, RecvTimeoutError> {
+    events.recv_timeout(deadline.saturating_duration_since(Instant::now()))
 }
 
 /// Sends on each line of a stream, in a thread of its own.

@@ -66,10 +66,12 @@ pub fn run(
     let client = course.children.spawn(&mut client, "client", &play.sender)?;
     let Play { sender, out, .. } = play;
     drop(sender);
-    let mut ends = 0;
+    let mut ended = Vec::new();
     show_until(&events, out, |event| {
-        ends += usize::from(event.from == "client" && event.line.is_none());
-        ends == 2
+        if event.line.is_none() {
+            ended.push(event.from);
+        }
+        ended.iter().filter(|&&from| from == "client").count() == 2
     })?;
     let a_year = Duration::from_secs(365 * 24 * 3600);
     let client = client.wait(Instant::now() + a_year)?;
@@ -77,8 +79,13 @@ pub fn run(
     let patience = Instant::now() + PATIENCE;
     while let Some(event) = next(&events, patience.min(Instant::now() + QUIET)) {
         show(&event, out)?;
+        if event.line.is_none() {
+            ended.push(event.from);
+        }
     }
-    let ended_early = server.process.ended()?;
+    let is_silent = ended.iter().filter(|&&from| from == "server").count() == 2;
+    let deadline = Instant::now() + PATIENCE;
+    let ended_early = server.process.ended_by_itself(is_silent, deadline)?;
     drop((server, wire));
     show_until(&events, out, |_| false)?;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::cargo::{self, Programs};
 use crate::lesson::{Course, Lesson, read};
 use crate::page;
 use crate::problem::{Problem, Result};
-use crate::processes::{Event, Finished, Process, Stream, next, silent};
+use crate::processes::{Event, Finished, Process, Stream, next, next_or_why, silent};
 use crate::run::{self, QUIET, View, listening_on};
 use crate::table;
 
@@ -132,6 +132,8 @@ struct Listener<'a> {
     events: Receiver<Event>,
     stdout: Vec<String>,
     stderr: Vec<String>,
+    /// Whether its streams have ended.
+    is_silent: bool,
 }
 
 /// What a command on a page is to the check.
@@ -248,6 +250,7 @@ impl<'a> Stage<'a> {
             events,
             stdout: Vec::new(),
             stderr: Vec::new(),
+            is_silent: false,
         };
         let deadline = Instant::now() + self.course.limit;
         while let Some(event) = next(&listener.events, deadline) {
@@ -277,7 +280,10 @@ impl<'a> Stage<'a> {
         }
         // The last one first: the wire view is to see its client leave, not its server.
         while let Some(mut listener) = self.listeners.pop() {
-            let ended = listener.process.ended()?;
+            let deadline = Instant::now() + self.course.limit;
+            let ended = listener
+                .process
+                .ended_by_itself(listener.is_silent, deadline)?;
             drop(listener.process);
             while let Ok(event) = listener.events.recv() {
                 match event.stream {
@@ -436,9 +442,12 @@ impl Listener<'_> {
             } else {
                 patience
             };
-            match next(&self.events, deadline) {
-                Some(event) => self.take(event),
-                None => return,
+            match next_or_why(&self.events, deadline) {
+                Ok(event) => self.take(event),
+                Err(why) => {
+                    self.is_silent = why == RecvTimeoutError::Disconnected;
+                    return;
+                }
             }
         }
     }

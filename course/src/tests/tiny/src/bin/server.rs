@@ -16,11 +16,12 @@ fn main() {
         let mut name = String::new();
         BufReader::new(&stream).read_line(&mut name).unwrap();
         writeln!(stream, "hello, {}", name.trim()).unwrap();
+        if fs::exists("server-quits").unwrap() {
+            // With the connection still open: the client ends only after that.
+            process::exit(0);
+        }
         drop(stream);
         // After the answer, so that the client may have ended before.
         println!("heard: {}", name.trim());
-        if fs::exists("server-quits").unwrap() {
-            return;
-        }
     }
 }
