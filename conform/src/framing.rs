@@ -1,1 +1,74 @@
-//! `framing`: see the front page.
+//! Finds the messages in a body. Its frames aren't messages: one may hold several, or a part of one.
+
+use http_body_util::BodyExt;
+use tonic::body::Body;
+use tonic::codegen::{Body as HttpBody, Bytes, StdError};
+
+/// What stands before each message: PROTOCOL-HTTP2, *Length-Prefixed-Message*.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MessagePrefix {
+    /// Whether the message is compressed, with the encoding that `grpc-encoding` names for the whole call.
+    pub compressed: bool,
+    /// How many bytes of message follow, as they travel: after compression, without the prefix.
+    pub length: u32,
+}
+
+/// Reads the five bytes before each message, however the body is cut into frames.
+#[derive(Clone, Debug, Default)]
+pub struct MessageScanner {
+    prefix: [u8; 5],
+    /// How much of the prefix has come.
+    filled: usize,
+    /// How much of the message is still to come.
+    rest: u32,
+}
+
+impl MessageScanner {
+    /// Begins at the beginning of a body.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads on in `data`, until the next prefix is complete. What was read is gone from `data`.
+    ///
+    /// `None` means that `data` was read to its end; the body goes on with the next call.
+    pub fn next_prefix(&mut self, data: &mut &[u8]) -> Option<MessagePrefix> {
+        let skipped = data.len().min(self.rest as usize);
+        *data = &data[skipped..];
+        self.rest -= skipped as u32;
+        while let Some((&byte, after)) = data.split_first() {
+            *data = after;
+            self.prefix[self.filled] = byte;
+            self.filled += 1;
+            if self.filled == self.prefix.len() {
+                self.filled = 0;
+                let [flag, length @ ..] = self.prefix;
+                self.rest = u32::from_be_bytes(length);
+                return Some(MessagePrefix {
+                    compressed: flag == 1,
+                    length: self.rest,
+                });
+            }
+        }
+        None
+    }
+}
+
+/// Passes `body` on as it is, and calls `on_message` for each message in it, when its prefix has come.
+pub fn inspect_messages<B>(
+    body: B,
+    mut on_message: impl FnMut(MessagePrefix) + Send + 'static,
+) -> Body
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
+{
+    let mut scanner = MessageScanner::new();
+    Body::new(body.map_frame(move |frame| {
+        let mut data = frame.data_ref().map(|data| &data[..]).unwrap_or_default();
+        while let Some(prefix) = scanner.next_prefix(&mut data) {
+            on_message(prefix);
+        }
+        frame
+    }))
+}

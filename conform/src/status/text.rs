@@ -1,0 +1,74 @@
+//! Errors as one line for a terminal or a log, whatever a peer has put into them.
+
+use std::error::Error;
+use std::iter;
+
+use tonic::Status;
+
+/// No line is longer, in characters.
+const LONGEST: usize = 1000;
+
+/// What went wrong, in one line.
+///
+/// tonic's own words for most failures are "transport error"; what happened stands at the end of the chain of
+/// [sources](Error::source). This is the innermost cause, or `Code: message` where that is a [`Status`], in
+/// characters that [`escape`] lets through.
+///
+/// ```
+/// use conform::status::explain;
+/// use tonic::Status;
+///
+/// let refused = Status::not_found("no such book\x1b[2J");
+/// assert_eq!(explain(&refused), r"NotFound: no such book\u{1b}[2J");
+/// ```
+pub fn explain(error: &(dyn Error + 'static)) -> String {
+    let cause = iter::successors(Some(error), |&error| error.source()).last();
+    match cause.and_then(|cause| cause.downcast_ref::<Status>()) {
+        Some(status) if status.message().is_empty() => format!("{:?}", status.code()),
+        Some(status) => escape(&format!("{:?}: {}", status.code(), status.message())),
+        None => escape(&cause.unwrap_or(error).to_string()),
+    }
+}
+
+/// `text` without anything that a terminal or a log would take for an instruction, and at most 1,000 characters
+/// of it.
+///
+/// Control characters (a new line, which could forge a line of a log; ESC, which moves the cursor and paints)
+/// and those that turn the direction of writing are written as Rust writes them. Everything else stays.
+///
+/// ```
+/// use conform::status::escape;
+///
+/// assert_eq!(escape("Zoë\nlogged in"), r"Zoë\nlogged in");
+/// ```
+pub fn escape(text: &str) -> String {
+    let mut line = String::new();
+    let mut left = LONGEST;
+    for character in text.chars() {
+        let length = if is_instruction(character) {
+            character.escape_default().len()
+        } else {
+            1
+        };
+        if length > left {
+            line.push('…');
+            break;
+        }
+        left -= length;
+        if length > 1 {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
+}
+
+fn is_instruction(character: char) -> bool {
+    let turns_direction = matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    let ends_line = matches!(character, '\u{2028}' | '\u{2029}');
+    character.is_control() || turns_direction || ends_line
+}
