@@ -1,0 +1,248 @@
+//! The client's half.
+
+use std::error::Error;
+use std::iter;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http_body::{Body as HttpBody, Frame};
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep_until};
+use tonic::body::Body;
+use tonic::codegen::http::{Request, Response};
+use tonic::codegen::{Bytes, Service, StdError};
+use tonic::{Status, TimeoutExpired};
+use tower::Layer;
+
+use super::body::{Side, bound, is_cancelled};
+use super::{Deadline, exceeded, timeout};
+
+/// Holds every call of a channel to its deadline. See the [module](super).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ClientDeadlineLayer {
+    default_timeout: Option<Duration>,
+}
+
+impl ClientDeadlineLayer {
+    /// A layer that holds calls to the deadline that [`tonic::Request::set_timeout`] gives them.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Gives calls without a deadline of their own this one, counted from the call.
+    ///
+    /// Without it such calls have no deadline, as gRPC's guide has it.
+    pub fn default_timeout(self, timeout: Duration) -> Self {
+        Self {
+            default_timeout: Some(timeout),
+        }
+    }
+}
+
+impl<S> Layer<S> for ClientDeadlineLayer {
+    type Service = ClientDeadline<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ClientDeadline {
+            inner,
+            settings: *self,
+        }
+    }
+}
+
+/// A channel whose calls end when their deadline passes. Give it to a stub as if it were the channel.
+#[derive(Debug, Clone)]
+pub struct ClientDeadline<S> {
+    inner: S,
+    settings: ClientDeadlineLayer,
+}
+
+impl<S> Service<Request<Body>> for ClientDeadline<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone,
+    S::Error: Into<StdError>,
+{
+    type Response = Response<Body>;
+    type Error = StdError;
+    type Future = ClientResponseFuture<S>;
+
+    /// Always ready. A channel's waiting belongs to the call, where the deadline covers it.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let timeout = match timeout::read(request.headers()) {
+            Err(malformed) => return ClientResponseFuture::refuse(malformed),
+            Ok(timeout) => timeout.or(self.settings.default_timeout),
+        };
+        if timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return ClientResponseFuture::refuse(exceeded());
+        }
+        let deadline = timeout.and_then(Deadline::after);
+        ClientResponseFuture {
+            state: State::Waiting {
+                inner: self.inner.clone(),
+                request: Some(request),
+            },
+            expired: deadline.map(|deadline| sleep_until(deadline.instant())),
+            deadline,
+        }
+    }
+}
+
+pin_project! {
+    /// The response of [`ClientDeadline`].
+    pub struct ClientResponseFuture<S>
+    where
+        S: Service<Request<Body>>,
+    {
+        #[pin]
+        state: State<S, S::Future>,
+        #[pin]
+        expired: Option<Sleep>,
+        deadline: Option<Deadline>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, F> {
+        // Until the channel has room for the call.
+        Waiting { inner: S, request: Option<Request<Body>> },
+        Called { #[pin] response: F },
+        Refused { status: Option<Status> },
+        // What was there is dropped: that is what cancels the call.
+        Over,
+    }
+}
+
+impl<S> ClientResponseFuture<S>
+where
+    S: Service<Request<Body>>,
+{
+    fn refuse(status: Status) -> Self {
+        Self {
+            state: State::Refused {
+                status: Some(status),
+            },
+            expired: None,
+            deadline: None,
+        }
+    }
+}
+
+impl<S> Future for ClientResponseFuture<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Error: Into<StdError>,
+{
+    type Output = Result<Response<Body>, StdError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let result = match poll_call(this.state.as_mut(), *this.deadline, context) {
+            Poll::Ready(result) => result,
+            Poll::Pending => {
+                let expired = this.expired.as_pin_mut();
+                ready!(expired.map_or(Poll::Pending, |expired| expired.poll(context)));
+                Ok(exceeded().into_http())
+            }
+        };
+        this.state.set(State::Over);
+        let Some(deadline) = *this.deadline else {
+            return Poll::Ready(result);
+        };
+        Poll::Ready(match result {
+            Ok(response) if is_cancelled(response.headers()) && deadline.is_due() => {
+                Ok(exceeded().into_http())
+            }
+            Ok(response) => Ok(bound(response, deadline, Side::Client)),
+            // Within a millisecond of the deadline an error is the deadline's own doing.
+            Err(error) if deadline.is_due() || is_expiry(&*error) => Ok(exceeded().into_http()),
+            Err(error) => Err(error),
+        })
+    }
+}
+
+fn poll_call<S>(
+    mut state: Pin<&mut State<S, S::Future>>,
+    deadline: Option<Deadline>,
+    context: &mut Context<'_>,
+) -> Poll<Result<Response<Body>, StdError>>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Error: Into<StdError>,
+{
+    loop {
+        match state.as_mut().project() {
+            StateProj::Waiting { inner, request } => {
+                ready!(inner.poll_ready(context)).map_err(Into::into)?;
+                let Some(mut request) = request.take() else {
+                    return Poll::Pending;
+                };
+                if let Some(deadline) = deadline {
+                    // What travels is the time that is left now, not what there was at first.
+                    timeout::write(deadline.remaining(), request.headers_mut());
+                    request = request.map(|body| upload(body, deadline));
+                }
+                let response = inner.call(request);
+                state.set(State::Called { response });
+            }
+            StateProj::Called { response } => return response.poll(context).map_err(Into::into),
+            StateProj::Refused { status } => match status.take() {
+                Some(status) => return Poll::Ready(Ok(status.into_http())),
+                None => return Poll::Pending,
+            },
+            StateProj::Over => return Poll::Pending,
+        }
+    }
+}
+
+/// Whether the channel's own timer was a moment faster than ours. tonic reports that as CANCELLED.
+fn is_expiry(error: &(dyn Error + 'static)) -> bool {
+    iter::successors(Some(error), |&error| error.source()).any(|error| error.is::<TimeoutExpired>())
+}
+
+/// Ends an upload when the deadline passes.
+fn upload(body: Body, deadline: Deadline) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    Body::new(Upload {
+        inner: body,
+        expired: sleep_until(deadline.instant()),
+    })
+}
+
+pin_project! {
+    // Dropping the replies of a call doesn't cancel it while its upload is open: the upload has to fail.
+    struct Upload {
+        inner: Body,
+        #[pin]
+        expired: Sleep,
+    }
+}
+
+impl HttpBody for Upload {
+    type Data = Bytes;
+    type Error = StdError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        let this = self.project();
+        if let Poll::Ready(frame) = Pin::new(this.inner).poll_frame(context) {
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        ready!(this.expired.poll(context));
+        // hyper resets the stream with the reason that it finds in the error.
+        Poll::Ready(Some(Err(h2::Error::from(h2::Reason::CANCEL).into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+}
