@@ -1,4 +1,4 @@
-//! How long a call of lesson 01 takes: direct, through a plain TCP copy, and through the wire view.
+//! How long a unary call takes: direct, through a plain TCP copy, and through the wire view.
 
 use std::env;
 use std::error::Error;
@@ -11,10 +11,18 @@ use std::time::{Duration, Instant};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tonic::transport::Channel;
-use unary::helloworld::HelloRequest;
-use unary::helloworld::greeter_client::GreeterClient;
 use wire::Tap;
+
+use self::service::{Client, ann};
+
+#[allow(
+    dead_code,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "shared with the tests"
+)]
+#[path = "../src/tests/service.rs"]
+mod service;
 
 /// Each way is measured this many times, in turn, so that what else the machine does hits all of them.
 const ROUNDS: usize = 20;
@@ -25,11 +33,9 @@ const CALLS: usize = 300;
 /// Calls of one round, this many at the same time.
 const AT_ONCE: usize = 32;
 
-type Greeter = GreeterClient<Channel>;
-
 struct Way {
     name: &'static str,
-    greeter: Greeter,
+    greeter: Client,
     latencies: Vec<Duration>,
     together: Duration,
 }
@@ -38,7 +44,7 @@ struct Way {
 async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let server = listener.local_addr()?.to_string();
-    tokio::spawn(unary::serve(listener));
+    tokio::spawn(service::serve(listener));
 
     let tap = Tap::start(&server).await?;
     let plain = format!("http://{}", copy(server.clone()).await?);
@@ -54,7 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     ] {
         ways.push(Way {
             name,
-            greeter: Greeter::connect(url).await?,
+            greeter: Client::connect(url).await?,
             latencies: Vec::new(),
             together: Duration::ZERO,
         });
@@ -123,9 +129,8 @@ async fn measure(way: &mut Way) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn call(mut greeter: Greeter) -> Result<(), tonic::Status> {
-    let name = "Ann".to_owned();
-    greeter.say_hello(HelloRequest { name }).await?;
+async fn call(mut greeter: Client) -> Result<(), tonic::Status> {
+    greeter.say_hello(ann()).await?;
     Ok(())
 }
 

@@ -78,7 +78,7 @@ pub struct Frame {
     pub call: Option<Arc<Call>>,
     /// The rule of HTTP/2 or gRPC that it breaks.
     pub fault: Option<String>,
-    /// Seen while the tap was frozen: it has not been passed on yet.
+    /// Seen while the tap was stalled: it has not been passed on yet.
     pub held: bool,
     /// Its first bytes as they are: nine for the head, then the payload, 16 KiB of it at most.
     pub bytes: Bytes,
@@ -164,14 +164,13 @@ impl Frame {
     ///
     /// ```
     /// # use wire::Tap;
-    /// # use unary::helloworld::{HelloRequest, greeter_client::GreeterClient};
+    /// # mod service { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/service.rs")); }
+    /// # use service::{Client, HelloRequest};
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
-    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    /// # let server = listener.local_addr().unwrap();
-    /// # tokio::spawn(unary::serve(listener));
+    /// # let server = service::start().await;
     /// let tap = Tap::start(server).await.unwrap();
-    /// let mut greeter = GreeterClient::connect(tap.url()).await.unwrap();
-    /// let mut request = tonic::Request::new(HelloRequest::default());
+    /// let mut greeter = Client::connect(tap.url()).await.unwrap();
+    /// let mut request = tonic::Request::new(HelloRequest { name: "Ann".to_owned() });
     /// request.set_timeout(std::time::Duration::from_secs(5));
     /// greeter.say_hello(request).await.unwrap();
     ///
@@ -248,17 +247,15 @@ impl Frame {
     /// ```
     /// # use std::time::Duration;
     /// # use wire::Tap;
-    /// # use server_streaming::calculator::{Integer, calculator_client::CalculatorClient};
+    /// # mod service { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/service.rs")); }
+    /// # use service::{Client, Number};
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
-    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    /// # let server = listener.local_addr().unwrap();
-    /// # tokio::spawn(server_streaming::serve(listener, tokio::sync::mpsc::unbounded_channel().0));
+    /// # let server = service::start().await;
     /// let tap = Tap::start(server).await.unwrap();
-    /// let mut calculator = CalculatorClient::connect(tap.url()).await.unwrap();
-    /// let hard = Integer { value: 18_446_743_979_220_271_189 };
-    /// let factors = calculator.factorize(hard).await.unwrap();
+    /// let mut numbers = Client::connect(tap.url()).await.unwrap();
+    /// let replies = numbers.count(Number { value: 1_000_000_000 }).await.unwrap();
     ///
-    /// drop(factors);
+    /// drop(replies);
     /// let reset = tap.wait_for(|frame| frame.reset().is_some()).await;
     /// assert_eq!(reset.reset(), Some("CANCEL"));
     /// # });
@@ -357,8 +354,8 @@ pub enum End {
     Finished,
     /// One side has reset it: the one that sends in this direction.
     Reset(Direction),
-    /// The tap has cut it, as told.
-    Cut,
+    /// The tap has reset it, as told.
+    ResetByTap,
     /// The tap itself was dropped.
     Dropped,
     /// The server could not be reached, for this reason.

@@ -17,7 +17,7 @@ use crate::tap::{After, Control, Shared};
 /// How much is read at once.
 const CHUNK: usize = 64 * 1024;
 
-/// How much one direction may hold back while it is delayed or frozen. After that the sender has to wait.
+/// How much one direction may hold back while it is delayed or stalled. After that the sender has to wait.
 const HELD: usize = 8 * 1024 * 1024;
 
 /// How many pieces it may hold back.
@@ -50,7 +50,7 @@ pub(crate) async fn connection(
         };
         tokio::select! {
             biased;
-            () = link.cut_by_hand() => End::Cut,
+            () = link.reset_by_hand() => End::ResetByTap,
             passed = both => passed.err().unwrap_or(End::Finished),
         }
     };
@@ -68,7 +68,7 @@ pub(crate) async fn connection(
 struct Link<'a> {
     number: u64,
     shared: &'a Shared,
-    cuts: u64,
+    resets: u64,
     state: Mutex<State>,
 }
 
@@ -76,8 +76,8 @@ struct State {
     decoder: Decoder,
     messages: u64,
     bytes: u64,
-    /// Frozen by `freeze_after`, until the tap has been thawed more often than this.
-    frozen_at: Option<u64>,
+    /// Stalled by `stall_after`, until the tap has been resumed more often than this.
+    stalled_at: Option<u64>,
     cut: bool,
 }
 
@@ -103,20 +103,20 @@ impl<'a> Link<'a> {
         Self {
             number,
             shared,
-            cuts: shared.control.borrow().cuts,
+            resets: shared.control.borrow().resets,
             state: Mutex::new(State {
                 decoder: shared.decoder(number),
                 messages: 0,
                 bytes: 0,
-                frozen_at: None,
+                stalled_at: None,
                 cut: false,
             }),
         }
     }
 
-    async fn cut_by_hand(&self) {
+    async fn reset_by_hand(&self) {
         let mut control = self.shared.control.subscribe();
-        let cut = control.wait_for(|control| control.cuts != self.cuts);
+        let cut = control.wait_for(|control| control.resets != self.resets);
         if cut.await.is_err() {
             pending().await
         }
@@ -144,36 +144,36 @@ impl<'a> Link<'a> {
                             return Ok(());
                         }
                         What::Reset => return Err(End::Reset(direction)),
-                        What::Cut => return Err(End::Cut),
+                        What::ResetHere => return Err(End::ResetByTap),
                     }
                     continue;
                 }
                 read = from.read(&mut buffer), if queue.has_room() => read,
             };
             let now = *control.borrow();
-            let frozen = self.is_frozen(&now);
+            let stalled = self.is_stalled(&now);
             let bytes = match length {
                 Ok(0) => {
                     self.half_closed(direction);
-                    queue.push(What::End, frozen, &now);
+                    queue.push(What::End, stalled, &now);
                     continue;
                 }
                 Ok(length) => &buffer[..length],
                 Err(_) => {
-                    queue.push(What::Reset, frozen, &now);
+                    queue.push(What::Reset, stalled, &now);
                     continue;
                 }
             };
             let fate = self.look(direction, bytes, &now);
             let (pass, rest) = bytes.split_at(fate.pass);
-            if queue.held.is_empty() && now.delay.is_zero() && !frozen {
+            if queue.held.is_empty() && now.delay.is_zero() && !stalled {
                 // The usual way: nothing is copied, and nothing waits.
                 write(&mut to, pass, &from, direction).await?;
             } else if !pass.is_empty() {
-                queue.push(What::Bytes(pass.to_vec()), frozen, &now);
+                queue.push(What::Bytes(pass.to_vec()), stalled, &now);
             }
             if fate.cut {
-                queue.push(What::Cut, false, &now);
+                queue.push(What::ResetHere, false, &now);
             } else if !rest.is_empty() {
                 queue.push(What::Bytes(rest.to_vec()), true, &now);
             }
@@ -187,19 +187,19 @@ impl<'a> Link<'a> {
         if state.cut {
             return Fate { pass: 0, cut: true };
         }
-        if state.is_frozen(control) {
+        if state.is_stalled(control) {
             self.record(&mut state, direction, bytes, u64::MAX, true);
-            // Held, but in the order in which it came: the queue knows that it is frozen.
+            // Held, but in the order in which it came: the queue knows that it is stalled.
             return Fate {
                 pass: bytes.len(),
                 cut: false,
             };
         }
-        let harm = self.shared.harm;
+        let faults = self.shared.faults;
         // Once in the life of a connection is enough.
-        let freeze = harm.freeze_after.filter(|_| state.frozen_at.is_none());
+        let stall = faults.stall_after.filter(|_| state.stalled_at.is_none());
         let (mut most, mut messages) = (bytes.len(), u64::MAX);
-        for after in [harm.cut_after, freeze].into_iter().flatten() {
+        for after in [faults.reset_after, stall].into_iter().flatten() {
             match after {
                 After::Bytes(limit) => {
                     let left = limit.saturating_sub(state.bytes);
@@ -213,10 +213,10 @@ impl<'a> Link<'a> {
             After::Bytes(limit) => state.bytes >= limit,
             After::Messages(limit) => state.messages >= limit,
         };
-        let cut = harm.cut_after.is_some_and(reached);
-        if !cut && freeze.is_some_and(reached) {
-            state.frozen_at = Some(control.thaws);
-            self.note(at, "frozen: from here on nothing is passed on");
+        let cut = faults.reset_after.is_some_and(reached);
+        if !cut && stall.is_some_and(reached) {
+            state.stalled_at = Some(control.resumes);
+            self.note(at, "stalled: from here on nothing is passed on");
             self.record(&mut state, direction, &bytes[pass..], u64::MAX, true);
         }
         state.cut = cut;
@@ -285,8 +285,8 @@ impl<'a> Link<'a> {
         });
     }
 
-    fn is_frozen(&self, control: &Control) -> bool {
-        self.state().is_frozen(control)
+    fn is_stalled(&self, control: &Control) -> bool {
+        self.state().is_stalled(control)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -295,8 +295,8 @@ impl<'a> Link<'a> {
 }
 
 impl State {
-    fn is_frozen(&self, control: &Control) -> bool {
-        control.frozen || self.frozen_at == Some(control.thaws)
+    fn is_stalled(&self, control: &Control) -> bool {
+        control.stalled || self.stalled_at == Some(control.resumes)
     }
 }
 
@@ -332,8 +332,8 @@ struct Queue {
 
 struct Held {
     what: What,
-    /// Read while nothing was passed on: waits for a thaw.
-    frozen: bool,
+    /// Read while nothing was passed on: waits until it is resumed.
+    stalled: bool,
     due: Instant,
 }
 
@@ -343,8 +343,8 @@ enum What {
     End,
     /// The sender has reset the connection.
     Reset,
-    /// The tap is to cut the connection here.
-    Cut,
+    /// The tap is to reset the connection here.
+    ResetHere,
 }
 
 impl What {
@@ -370,12 +370,12 @@ impl Queue {
         !self.ended && self.bytes < HELD && self.held.len() < HELD_PIECES
     }
 
-    fn push(&mut self, what: What, frozen: bool, control: &Control) {
+    fn push(&mut self, what: What, stalled: bool, control: &Control) {
         self.ended |= !matches!(what, What::Bytes(_));
         self.bytes += what.len();
         self.held.push_back(Held {
             what,
-            frozen,
+            stalled,
             due: Instant::now() + control.delay,
         });
     }
@@ -385,9 +385,9 @@ impl Queue {
         let Some(oldest) = self.held.front() else {
             return pending().await;
         };
-        if oldest.frozen {
-            let thawed = self.control.wait_for(|control| !link.is_frozen(control));
-            if thawed.await.is_err() {
+        if oldest.stalled {
+            let resumed = self.control.wait_for(|control| !link.is_stalled(control));
+            if resumed.await.is_err() {
                 return pending().await;
             }
         }

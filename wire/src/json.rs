@@ -70,7 +70,7 @@ pub fn json(event: &Event) -> Value {
                     End::Finished => json!("finished"),
                     End::Reset(Direction::ToServer) => json!("reset by the client"),
                     End::Reset(Direction::ToClient) => json!("reset by the server"),
-                    End::Cut => json!("cut"),
+                    End::ResetByTap => json!("reset as told"),
                     End::Dropped => json!("dropped"),
                     End::Refused(reason) => json!(format!("refused: {reason}")),
                 },

@@ -149,8 +149,8 @@ impl<W: Write> Ladder<W> {
                     End::Refused(reason) => {
                         self.note(&format!("connection {connection}: {reason}"))
                     }
-                    End::Cut => {
-                        self.note(&format!("connection {connection} was cut here, as told"))
+                    End::ResetByTap => {
+                        self.note(&format!("connection {connection} was reset here, as told"))
                     }
                     _ if !self.show.all => Ok(()),
                     End::Reset(direction) => self.note(&format!(
@@ -188,7 +188,7 @@ impl<W: Write> Ladder<W> {
 
     fn broken_off(&mut self, call: &Call, end: &End) -> io::Result<()> {
         let why = match end {
-            End::Cut => "the connection was cut",
+            End::ResetByTap => "the wire view reset the connection",
             End::Reset(Direction::ToServer) => "the client reset the connection",
             End::Reset(Direction::ToClient) => "the server reset the connection",
             _ => "the connection was closed",

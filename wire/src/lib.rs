@@ -1,5 +1,6 @@
-//! Shows what a gRPC call looks like on the wire: a proxy that decodes every frame, and can do harm.
+//! Shows what a gRPC call looks like on the wire: a proxy that decodes every frame, and can inject faults.
 
+mod alarm;
 mod decoder;
 mod event;
 mod forward;
@@ -15,6 +16,8 @@ pub mod options;
 mod rules;
 mod streams;
 mod tap;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod text;
 
 pub use self::decoder::Decoder;
@@ -24,7 +27,7 @@ pub use self::headers::Field;
 pub use self::json::json;
 pub use self::ladder::{Ladder, Show};
 pub use self::message::Message;
-pub use self::tap::{After, Events, Harm, Seen, Tap};
+pub use self::tap::{After, Events, Faults, Seen, Tap};
 
 #[cfg(test)]
 mod tests;

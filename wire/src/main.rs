@@ -32,7 +32,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|error| format!("listening on {listen} failed: {error}"))?;
-    let tap = Tap::serve(listener, to, options.harm)?;
+    let tap = Tap::serve(listener, to, options.faults)?;
     let events = tap.events();
     let address = tap.address();
     if options.json {

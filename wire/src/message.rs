@@ -84,13 +84,12 @@ impl Message {
     ///
     /// ```
     /// # use wire::Tap;
-    /// # use unary::helloworld::{HelloRequest, greeter_client::GreeterClient};
+    /// # mod service { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/service.rs")); }
+    /// # use service::{Client, HelloRequest};
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
-    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    /// # let server = listener.local_addr().unwrap();
-    /// # tokio::spawn(unary::serve(listener));
+    /// # let server = service::start().await;
     /// let tap = Tap::start(server).await.unwrap();
-    /// let mut greeter = GreeterClient::connect(tap.url()).await.unwrap();
+    /// let mut greeter = Client::connect(tap.url()).await.unwrap();
     /// greeter.say_hello(HelloRequest { name: "Ann".to_owned() }).await.unwrap();
     ///
     /// let frame = tap.wait_for(|frame| !frame.messages().is_empty()).await;

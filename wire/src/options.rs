@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 
-use crate::tap::{After, Harm};
+use crate::tap::{After, Faults};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -21,8 +21,8 @@ Usage: cargo wire [OPTIONS]
   --json              one JSON object a frame
 
   --delay TIME        passes on each byte later, in both directions: 200ms, 2s
-  --cut-after N       resets each connection after N bytes; Nmessages: messages
-  --freeze-after N    passes on no more after N bytes, but keeps the connection
+  --reset-after N     resets each connection after N bytes; 3messages: messages
+  --stall-after N     the same, but the connection stays open and falls silent
 
 Colours are off when NO_COLOR is set, or when the output is no terminal.";
 
@@ -43,7 +43,7 @@ pub struct Options {
     /// To print [`HELP`] and to do nothing else.
     pub help: bool,
     /// What to do besides passing on.
-    pub harm: Harm,
+    pub faults: Faults,
 }
 
 impl Options {
@@ -60,7 +60,7 @@ impl Options {
             bytes: false,
             json: false,
             help: false,
-            harm: Harm::default(),
+            faults: Faults::default(),
         };
         let mut parser = lexopt::Parser::from_args(arguments);
         let sentence = |error: lexopt::Error| format!("{error}; --help lists what there is");
@@ -79,9 +79,9 @@ impl Options {
                 "help" => options.help = true,
                 "listen" => options.listen = text(&mut parser)?,
                 "to" => options.to = text(&mut parser)?,
-                "delay" => options.harm.delay = time(&text(&mut parser)?)?,
-                "cut-after" => options.harm.cut_after = Some(after(&text(&mut parser)?)?),
-                "freeze-after" => options.harm.freeze_after = Some(after(&text(&mut parser)?)?),
+                "delay" => options.faults.delay = time(&text(&mut parser)?)?,
+                "reset-after" => options.faults.reset_after = Some(after(&text(&mut parser)?)?),
+                "stall-after" => options.faults.stall_after = Some(after(&text(&mut parser)?)?),
                 _ => return Err(sentence(argument.unexpected())),
             }
         }
@@ -151,7 +151,7 @@ mod tests {
     fn every_option_is_understood() {
         let options = parse(
             "--listen 0.0.0.0:1 --to=http://[::1]:2/ --all --bytes --json --delay 200ms \
-             --cut-after 3messages --freeze-after 100",
+             --reset-after 3messages --stall-after 100",
         );
         let options = options.unwrap();
         assert_eq!(
@@ -159,12 +159,12 @@ mod tests {
             ("0.0.0.0:1", "http://[::1]:2/")
         );
         assert!(options.all && options.bytes && options.json && !options.help);
-        assert_eq!(options.harm.delay, Duration::from_millis(200));
-        assert_eq!(options.harm.cut_after, Some(After::Messages(3)));
-        assert_eq!(options.harm.freeze_after, Some(After::Bytes(100)));
+        assert_eq!(options.faults.delay, Duration::from_millis(200));
+        assert_eq!(options.faults.reset_after, Some(After::Messages(3)));
+        assert_eq!(options.faults.stall_after, Some(After::Bytes(100)));
         assert!(parse("-h").unwrap().help && parse("--help").unwrap().help);
         assert_eq!(
-            parse("--delay 2s").unwrap().harm.delay,
+            parse("--delay 2s").unwrap().faults.delay,
             Duration::from_secs(2)
         );
     }
@@ -183,9 +183,9 @@ mod tests {
             ("--delay 200", "200 is no time"),
             ("--delay -1s", "-1s is no time"),
             ("--delay 99999999999s", "99999999999s is no time"),
-            ("--cut-after many", "many is no amount"),
-            ("--cut-after -3", "-3 is no amount"),
-            ("--freeze-after 3calls", "3calls is no amount"),
+            ("--reset-after many", "many is no amount"),
+            ("--reset-after -3", "-3 is no amount"),
+            ("--stall-after 3calls", "3calls is no amount"),
             ("--all=yes", "--all"),
         ] {
             let error = parse(line).unwrap_err();

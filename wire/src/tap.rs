@@ -6,13 +6,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::alarm::alarm;
 use crate::decoder::Decoder;
 use crate::event::{End, Event, Frame};
 use crate::forward;
@@ -32,16 +32,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// is dropped, so are its connections.
 ///
 /// ```
-/// use unary::helloworld::{HelloRequest, greeter_client::GreeterClient};
+/// # mod service { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/service.rs")); }
+/// use service::{Client, HelloRequest};
 /// use wire::Tap;
 ///
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
-/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-/// let server = listener.local_addr().unwrap();
-/// tokio::spawn(unary::serve(listener));
+/// let server = service::start().await;
 ///
 /// let tap = Tap::start(server).await.unwrap();
-/// let mut greeter = GreeterClient::connect(tap.url()).await.unwrap();
+/// let mut greeter = Client::connect(tap.url()).await.unwrap();
 /// let ann = HelloRequest { name: "Ann".to_owned() };
 /// greeter.say_hello(ann).await.unwrap();
 ///
@@ -62,13 +61,13 @@ pub struct Tap {
 /// What a tap does besides passing on. By default nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Harm {
+pub struct Faults {
     /// By how much each byte is late, in each direction.
     pub delay: Duration,
     /// When each connection is reset.
-    pub cut_after: Option<After>,
+    pub reset_after: Option<After>,
     /// When each connection falls silent, though it stays open.
-    pub freeze_after: Option<After>,
+    pub stall_after: Option<After>,
 }
 
 /// A point in the life of a connection. Both directions count together.
@@ -92,10 +91,10 @@ impl Tap {
     /// Outside of a tokio runtime.
     pub async fn start(server: impl Display) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        Self::serve(listener, server, Harm::default())
+        Self::serve(listener, server, Faults::default())
     }
 
-    /// Starts a tap on a listener, with harm.
+    /// Starts a tap on a listener, with faults.
     ///
     /// # Errors
     ///
@@ -104,16 +103,16 @@ impl Tap {
     /// # Panics
     ///
     /// Outside of a tokio runtime.
-    pub fn serve(listener: TcpListener, server: impl Display, harm: Harm) -> io::Result<Self> {
+    pub fn serve(listener: TcpListener, server: impl Display, faults: Faults) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let server = server.to_string();
         let server = server.strip_prefix("http://").unwrap_or(&server);
         let server = server.trim_end_matches('/').to_owned();
         let shared = Arc::new(Shared {
-            harm,
+            faults,
             began: Instant::now(),
             control: watch::Sender::new(Control {
-                delay: harm.delay,
+                delay: faults.delay,
                 ..Control::default()
             }),
             calls: Arc::default(),
@@ -203,7 +202,7 @@ impl Tap {
                     return Event::clone(&event);
                 }
             }
-            let (_, patience) = guard.get_or_insert_with(alarm);
+            let (_, patience) = guard.get_or_insert_with(|| alarm(PATIENCE));
             tokio::select! {
                 () = events.changed() => {}
                 _ = patience => panic!(
@@ -219,39 +218,40 @@ impl Tap {
     ///
     /// ```
     /// # use wire::Tap;
-    /// # use unary::helloworld::{HelloRequest, greeter_client::GreeterClient};
+    /// # mod service { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/service.rs")); }
+    /// # use service::{Client, HelloRequest};
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
-    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    /// # let server = listener.local_addr().unwrap();
-    /// # tokio::spawn(unary::serve(listener));
+    /// # let server = service::start().await;
     /// # let tap = Tap::start(server).await.unwrap();
-    /// # let mut greeter = GreeterClient::connect(tap.url()).await.unwrap();
-    /// tap.freeze();
-    /// let call = tokio::spawn(async move { greeter.say_hello(HelloRequest::default()).await });
+    /// # let mut greeter = Client::connect(tap.url()).await.unwrap();
+    /// tap.stall();
+    /// let call = tokio::spawn(async move { greeter.say_hello(HelloRequest { name: "Ann".to_owned() }).await });
     /// let request = tap.wait_for(|frame| frame.is_request()).await;
     /// assert!(request.held, "sent, but not passed on");
-    /// tap.cut();
+    /// tap.reset();
     /// assert!(call.await.unwrap().is_err());
     /// # });
     /// ```
-    pub fn cut(&self) {
-        self.shared.control.send_modify(|control| control.cuts += 1);
+    pub fn reset(&self) {
+        self.shared
+            .control
+            .send_modify(|control| control.resets += 1);
     }
 
     /// Passes nothing on from now, in either direction. The connections stay open, and new ones are accepted.
     ///
     /// What a peer sends is still read, up to some MiB, and recorded as [`Frame::held`].
-    pub fn freeze(&self) {
+    pub fn stall(&self) {
         self.shared
             .control
-            .send_modify(|control| control.frozen = true);
+            .send_modify(|control| control.stalled = true);
     }
 
     /// Passes on again, what was held first.
-    pub fn thaw(&self) {
+    pub fn resume(&self) {
         self.shared.control.send_modify(|control| {
-            control.frozen = false;
-            control.thaws += 1;
+            control.stalled = false;
+            control.resumes += 1;
         });
     }
 
@@ -269,44 +269,19 @@ impl Drop for Tap {
     }
 }
 
-/// Starts a thread that fires after [`PATIENCE`], unless what is returned is dropped before.
-fn alarm() -> (Wake, oneshot::Receiver<()>) {
-    let (fire, fired) = oneshot::channel();
-    let sleeper = thread::spawn(move || {
-        let end = Instant::now() + PATIENCE;
-        while !fire.is_closed() {
-            match end.checked_duration_since(Instant::now()) {
-                Some(left) => thread::park_timeout(left),
-                None => break,
-            }
-        }
-        let _ = fire.send(());
-    });
-    (Wake(sleeper.thread().clone()), fired)
-}
-
-/// Ends the thread of an alarm that is not needed.
-struct Wake(thread::Thread);
-
-impl Drop for Wake {
-    fn drop(&mut self) {
-        self.0.unpark();
-    }
-}
-
 /// What is told to all connections.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Control {
     pub delay: Duration,
-    pub frozen: bool,
-    pub thaws: u64,
-    pub cuts: u64,
+    pub stalled: bool,
+    pub resumes: u64,
+    pub resets: u64,
 }
 
 /// What the connections of a tap share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub harm: Harm,
+    pub faults: Faults,
     began: Instant,
     pub control: watch::Sender<Control>,
     calls: Arc<AtomicU64>,

@@ -1,13 +1,15 @@
-//! What the wire view promises, by frames made by hand, by the lessons' traffic, and by chance.
+//! What the wire view promises, by frames made by hand, by real traffic, and by chance.
 
 use std::time::Duration;
 
 use crate::{Decoder, Direction, Event, Frame, Ladder, Show};
 
+mod faults;
 mod foreign;
-mod harm;
 mod properties;
 mod rules;
+mod service;
+mod testing;
 mod traffic;
 
 use Direction::{ToClient, ToServer};

@@ -59,7 +59,7 @@ async fn a_download_that_is_cut_goes_on_over_another_connection() {
     for _ in 0..20 {
         soon(film.chunk()).await.unwrap().unwrap();
     }
-    tap.cut();
+    tap.reset();
     read_all(&mut film).await.unwrap_err();
     let received = film.received().clone();
     assert!((20 * CHUNK as u64..film::SIZE).contains(&received.bytes()));

@@ -1,43 +1,21 @@
-//! Real traffic of lessons 01, 02, 03 and 05, seen by a tap.
+//! Real traffic of all kinds of calls, seen by a tap.
 
-use std::future::Future;
-
-use client_streaming::calculator::calculator_client::CalculatorClient as Summarizer;
-use deadlines::calculator::calculator_client::CalculatorClient as Timed;
-use server_streaming::calculator::calculator_client::CalculatorClient as Factorizer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Request};
-use unary::calculator::Number;
-use unary::calculator::calculator_client::CalculatorClient;
-use unary::helloworld::HelloRequest;
-use unary::helloworld::greeter_client::GreeterClient;
 
+use super::service::{self, Client, HelloRequest, Number, ann};
 use super::*;
-use crate::{End, FrameType, Role, Seen, Tap, json};
+use crate::testing::outline;
+use crate::{End, Role, Seen, Tap, json};
 
-/// Starts a server on a free port, and a tap in front of it.
-pub(super) async fn tap<F>(serve: impl FnOnce(TcpListener) -> F) -> Tap
-where
-    F: Future + Send + 'static,
-    F::Output: Send,
-{
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = listener.local_addr().unwrap();
-    tokio::spawn(serve(listener));
-    Tap::start(server).await.unwrap()
-}
-
-fn nobody() -> mpsc::UnboundedSender<String> {
-    mpsc::unbounded_channel().0
-}
-
-pub(super) fn ann() -> HelloRequest {
-    HelloRequest {
-        name: "Ann".to_owned(),
-    }
+/// A tap in front of a new server, and a client that goes through it.
+pub(super) async fn tapped() -> (Tap, Client) {
+    let tap = Tap::start(service::start().await).await.unwrap();
+    let client = Client::connect(tap.url()).await.unwrap();
+    (tap, client)
 }
 
 pub(super) fn events(tap: &Tap) -> Vec<Event> {
@@ -50,40 +28,13 @@ pub(super) fn events(tap: &Tap) -> Vec<Event> {
         .collect()
 }
 
-/// What frames of one call are, in the order in which they came.
-fn outline(tap: &Tap, call: u64) -> Vec<String> {
-    let frames = tap.frames();
-    let of_call = frames
-        .iter()
-        .filter(|frame| frame.call.as_ref().is_some_and(|it| it.number == call));
-    let mut lines = Vec::new();
-    for frame in of_call {
-        let sender = frame.direction.sender();
-        match frame.kind {
-            FrameType::Headers => lines.push(format!("{sender}: {:?}", frame.role().unwrap())),
-            FrameType::Data => {
-                for message in frame.messages() {
-                    lines.push(format!("{sender}: {}", message.text()));
-                }
-            }
-            FrameType::RstStream => lines.push(format!("{sender}: {}", frame.reset().unwrap())),
-            _ => {}
-        }
-        if frame.is_end_stream() {
-            lines.push(format!("{sender}: END_STREAM"));
-        }
-    }
-    lines
-}
-
 #[tokio::test]
 async fn a_unary_call_is_headers_message_trailers() {
-    let tap = tap(unary::serve).await;
-    let mut greeter = GreeterClient::connect(tap.url()).await.unwrap();
+    let (tap, mut greeter) = tapped().await;
     greeter.say_hello(ann()).await.unwrap();
     // What the client has heard of, the tap has seen.
     assert_eq!(
-        outline(&tap, 1),
+        outline(&tap),
         [
             "client: Request",
             r#"client: { name: "Ann" }"#,
@@ -98,10 +49,9 @@ async fn a_unary_call_is_headers_message_trailers() {
 
 #[tokio::test]
 async fn an_error_without_a_reply_is_trailers_only() {
-    let tap = tap(unary::serve).await;
-    let mut calculator = CalculatorClient::connect(tap.url()).await.unwrap();
-    let status = calculator
-        .square_root(Number { value: -4.0 })
+    let (tap, mut greeter) = tapped().await;
+    let status = greeter
+        .say_hello(HelloRequest::default())
         .await
         .unwrap_err();
     let trailers = tap.wait_for(Frame::is_trailers).await;
@@ -115,20 +65,16 @@ async fn an_error_without_a_reply_is_trailers_only() {
 
 #[tokio::test]
 async fn two_stubs_use_one_connection_and_two_streams() {
-    let tap = tap(unary::serve).await;
+    let tap = Tap::start(service::start().await).await.unwrap();
     let channel = Channel::from_shared(tap.url())
         .unwrap()
         .connect()
         .await
         .unwrap();
-    let mut greeter = GreeterClient::new(channel.clone());
-    let mut calculator = CalculatorClient::new(channel);
-    let (hello, root) = tokio::join!(
-        greeter.say_hello(ann()),
-        calculator.square_root(Number { value: 9.0 })
-    );
+    let (mut one, mut other) = (Client::new(channel.clone()), Client::new(channel));
+    let (hello, numbers) = tokio::join!(one.say_hello(ann()), other.count(Number { value: 1 }));
     hello.unwrap();
-    root.unwrap();
+    numbers.unwrap();
     assert_eq!(tap.connections(), 1);
     let streams: Vec<_> = tap
         .frames()
@@ -141,8 +87,7 @@ async fn two_stubs_use_one_connection_and_two_streams() {
 
 #[tokio::test]
 async fn headers_of_later_calls_come_from_the_table() {
-    let tap = tap(unary::serve).await;
-    let mut greeter = GreeterClient::connect(tap.url()).await.unwrap();
+    let (tap, mut greeter) = tapped().await;
     for _ in 0..3 {
         let mut request = Request::new(ann());
         request
@@ -166,18 +111,17 @@ async fn headers_of_later_calls_come_from_the_table() {
 
 #[tokio::test]
 async fn a_stream_of_replies_has_one_message_each_and_then_the_status() {
-    let tap = tap(|listener| server_streaming::serve(listener, nobody())).await;
-    let mut calculator = Factorizer::connect(tap.url()).await.unwrap();
-    let number = server_streaming::calculator::Integer { value: 12 };
-    let mut factors = calculator.factorize(number).await.unwrap().into_inner();
-    while factors.message().await.unwrap().is_some() {}
+    let (tap, mut numbers) = tapped().await;
+    let replies = numbers.count(Number { value: 3 }).await.unwrap();
+    let mut replies = replies.into_inner();
+    while replies.message().await.unwrap().is_some() {}
     assert_eq!(
-        outline(&tap, 1)[3..],
+        outline(&tap)[3..],
         [
             "server: Response",
-            "server: { value: 2 }",
-            "server: { value: 2 }",
-            "server: { value: 3 }",
+            "server: { 1: 1 }",
+            "server: { 1: 2 }",
+            "server: { 1: 3 }",
             "server: Trailers",
             "server: END_STREAM",
         ]
@@ -186,78 +130,66 @@ async fn a_stream_of_replies_has_one_message_each_and_then_the_status() {
 
 #[tokio::test]
 async fn a_call_that_is_dropped_is_reset_with_cancel() {
-    let tap = tap(|listener| server_streaming::serve(listener, nobody())).await;
-    let mut calculator = Factorizer::connect(tap.url()).await.unwrap();
-    let hard = server_streaming::calculator::Integer {
-        value: 18_446_743_979_220_271_189,
-    };
-    drop(calculator.factorize(hard).await.unwrap());
+    let (tap, mut numbers) = tapped().await;
+    drop(numbers.count(Number { value: 0 }).await.unwrap());
     let reset = tap.wait_for(|frame| frame.reset().is_some()).await;
     assert_eq!(reset.reset(), Some("CANCEL"));
     assert_eq!(reset.direction, ToServer);
-    assert_eq!(reset.path(), Some("/calculator.v1.Calculator/Factorize"));
+    assert_eq!(reset.path(), Some("/wire.test.Numbers/Count"));
 }
 
 #[tokio::test]
 async fn an_upload_ends_with_a_half_close() {
-    let tap = tap(|listener| client_streaming::serve(listener, nobody())).await;
-    let mut calculator = Summarizer::connect(tap.url()).await.unwrap();
-    let number = |value| client_streaming::calculator::Number { value };
-    let (sender, readings) = mpsc::channel(1);
-    let call =
-        tokio::spawn(async move { calculator.summarize(ReceiverStream::new(readings)).await });
-    for (sent, value) in [19.5, 21.5].into_iter().enumerate() {
-        sender.send(number(value)).await.unwrap();
-        let is_there = |frame: &Frame| {
-            frame
-                .messages()
-                .iter()
-                .any(|message| message.number == sent as u64 + 1)
-        };
+    let (tap, mut numbers) = tapped().await;
+    let (sender, upload) = mpsc::channel(1);
+    let call = tokio::spawn(async move { numbers.sum(ReceiverStream::new(upload)).await });
+    for value in [1, 2] {
+        sender.send(Number { value }).await.unwrap();
+        let is_there = |frame: &Frame| frame.messages().iter().any(|it| it.number == value);
         assert!(!tap.wait_for(is_there).await.is_end_stream());
     }
+    let by_client = |frame: &Frame| frame.direction == ToServer;
     assert!(
         tap.frames()
             .iter()
-            .all(|frame| frame.direction == ToClient || !frame.is_end_stream())
+            .all(|frame| !by_client(frame) || !frame.is_end_stream())
     );
     drop(sender);
-    call.await.unwrap().unwrap();
-    let outline = outline(&tap, 1);
+    assert_eq!(call.await.unwrap().unwrap().into_inner().value, 3);
     assert_eq!(
-        outline[..4],
+        outline(tap.frames().iter().filter(|frame| by_client(frame))),
         [
             "client: Request",
-            "client: { value: 19.5 }",
-            "client: { value: 21.5 }",
-            "client: END_STREAM",
+            "client: { 1: 1 }",
+            "client: { 1: 2 }",
+            "client: END_STREAM"
         ]
     );
-    assert_eq!(outline.last().unwrap(), "server: END_STREAM");
+    assert_eq!(outline(&tap).last().unwrap(), "server: END_STREAM");
 }
 
 #[tokio::test]
 async fn a_deadline_is_a_header_and_its_end_is_seen() {
-    let tap = tap(|listener| deadlines::serve(listener, nobody())).await;
-    let mut calculator = Timed::connect(tap.url()).await.unwrap();
-    let mut request = Request::new(deadlines::calculator::Number { value: 16.0 });
+    let (tap, mut numbers) = tapped().await;
+    let mut request = Request::new(Number { value: 16 });
     request.set_timeout(Duration::from_millis(200));
-    let status = calculator.square_root(request).await.unwrap_err();
-    assert_eq!(status.code(), Code::DeadlineExceeded);
+    let status = numbers.wait(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::Cancelled);
     let headers = tap.wait_for(Frame::is_request).await;
     assert_eq!(headers.header("grpc-timeout").unwrap(), "200000u");
+    tap.wait_for(|frame| frame.reset().is_some() || frame.is_trailers())
+        .await;
     let text = ladder(&events(&tap), Show::default());
     assert!(
         text.contains("grpc-timeout: 200000u, which is 200 ms"),
         "{text}"
     );
-    assert!(text.contains("grpc-status: 4 DEADLINE_EXCEEDED"), "{text}");
+    assert!(text.contains("after about 200 ms"), "{text}");
 }
 
 #[tokio::test]
-async fn the_ladder_of_lesson_01_is_this() {
-    let tap = tap(unary::serve).await;
-    let mut greeter = GreeterClient::connect(tap.url()).await.unwrap();
+async fn the_ladder_of_a_unary_call_is_this() {
+    let (tap, mut greeter) = tapped().await;
     greeter.say_hello(ann()).await.unwrap();
     assert_eq!(
         ladder(&events(&tap), Show::default()),
@@ -274,8 +206,7 @@ A   │<────────────────────────
 
 #[tokio::test]
 async fn the_bytes_of_a_frame_are_all_there_and_labelled() {
-    let tap = tap(unary::serve).await;
-    let mut greeter = GreeterClient::connect(tap.url()).await.unwrap();
+    let (tap, mut greeter) = tapped().await;
     greeter.say_hello(ann()).await.unwrap();
     let frames = tap.frames();
     for frame in &frames {
@@ -308,8 +239,7 @@ async fn the_bytes_of_a_frame_are_all_there_and_labelled() {
 
 #[tokio::test]
 async fn json_says_the_same_for_programs() {
-    let tap = tap(unary::serve).await;
-    let mut greeter = GreeterClient::connect(tap.url()).await.unwrap();
+    let (tap, mut greeter) = tapped().await;
     greeter.say_hello(ann()).await.unwrap();
     let objects: Vec<_> = events(&tap).iter().map(json).collect();
     for object in &objects {

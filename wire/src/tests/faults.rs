@@ -1,4 +1,4 @@
-//! Passing on without harm, and harm on request.
+//! Passing on unchanged, and faults on request.
 
 use std::io::ErrorKind;
 use std::time::Instant;
@@ -6,17 +6,17 @@ use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tonic::Code;
-use unary::helloworld::greeter_client::GreeterClient;
 
-use super::traffic::{ann, events, tap};
+use super::service::{self, Client, ann};
+use super::traffic::{events, tapped};
 use super::*;
-use crate::{After, End, Harm, Seen, Tap};
+use crate::{After, End, Faults, Seen, Tap};
 
 /// Both ends of a connection that goes through a tap.
-async fn ends(harm: Harm) -> (Tap, TcpStream, TcpStream) {
+async fn ends(faults: Faults) -> (Tap, TcpStream, TcpStream) {
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let front = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let tap = Tap::serve(front, server.local_addr().unwrap(), harm).unwrap();
+    let tap = Tap::serve(front, server.local_addr().unwrap(), faults).unwrap();
     let client = TcpStream::connect(tap.address()).await.unwrap();
     let (server, _) = server.accept().await.unwrap();
     // Both sides have been accepted; now the tap knows it too.
@@ -25,13 +25,11 @@ async fn ends(harm: Harm) -> (Tap, TcpStream, TcpStream) {
     (tap, client, server)
 }
 
-async fn greeter(harm: Harm) -> (Tap, GreeterClient<tonic::transport::Channel>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = listener.local_addr().unwrap();
-    tokio::spawn(unary::serve(listener));
+async fn greeter(faults: Faults) -> (Tap, Client) {
+    let server = service::start().await;
     let front = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let tap = Tap::serve(front, server, harm).unwrap();
-    let greeter = GreeterClient::connect(tap.url()).await.unwrap();
+    let tap = Tap::serve(front, server, faults).unwrap();
+    let greeter = Client::connect(tap.url()).await.unwrap();
     (tap, greeter)
 }
 
@@ -47,7 +45,7 @@ async fn end(tap: &Tap) -> End {
 
 #[tokio::test]
 async fn a_half_close_passes_as_a_half_close() {
-    let (tap, mut client, mut server) = ends(Harm::default()).await;
+    let (tap, mut client, mut server) = ends(Faults::default()).await;
     client.write_all(b"question").await.unwrap();
     client.shutdown().await.unwrap();
     let mut question = Vec::new();
@@ -65,7 +63,7 @@ async fn a_half_close_passes_as_a_half_close() {
 #[tokio::test]
 async fn a_reset_passes_as_a_reset() {
     for by_client in [true, false] {
-        let (tap, client, server) = ends(Harm::default()).await;
+        let (tap, client, server) = ends(Faults::default()).await;
         let (resetting, mut other) = if by_client {
             (client, server)
         } else {
@@ -82,7 +80,7 @@ async fn a_reset_passes_as_a_reset() {
 
 #[tokio::test]
 async fn a_reader_that_does_not_read_makes_the_writer_wait() {
-    let (tap, mut client, server) = ends(Harm::default()).await;
+    let (tap, mut client, server) = ends(Faults::default()).await;
     client.write_all(HELLO).await.unwrap();
     let chunk = vec![0; 1024 * 1024];
     let mut written = 0;
@@ -101,7 +99,7 @@ async fn a_reader_that_does_not_read_makes_the_writer_wait() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_reset_passes_even_when_the_other_side_does_not_read() {
-    let (tap, mut client, _server) = ends(Harm::default()).await;
+    let (tap, mut client, _server) = ends(Faults::default()).await;
     let chunk = vec![0; 1024 * 1024];
     while tokio::time::timeout(Duration::from_millis(300), client.write(&chunk))
         .await
@@ -119,7 +117,7 @@ async fn traffic_that_is_no_http2_passes_unchanged() {
         (b"GET / HTTP/1.1\r\n\r\n", "HTTP/1"),
         (b"\0\xff\0\xff", "something"),
     ] {
-        let (tap, mut client, mut server) = ends(Harm::default()).await;
+        let (tap, mut client, mut server) = ends(Faults::default()).await;
         client.write_all(first).await.unwrap();
         client.shutdown().await.unwrap();
         let mut got = Vec::new();
@@ -139,23 +137,21 @@ async fn traffic_that_is_no_http2_passes_unchanged() {
 }
 
 #[tokio::test]
-async fn cut_resets_both_sides_and_new_connections_are_accepted() {
-    let tap = tap(unary::serve).await;
-    let mut greeter = GreeterClient::connect(tap.url()).await.unwrap();
+async fn reset_reaches_both_sides_and_new_connections_are_accepted() {
+    let (tap, mut greeter) = tapped().await;
     greeter.say_hello(ann()).await.unwrap();
-    tap.cut();
-    assert_eq!(end(&tap).await, End::Cut);
+    tap.reset();
+    assert_eq!(end(&tap).await, End::ResetByTap);
     // tonic connects again at the next call, when it has noticed.
     while greeter.say_hello(ann()).await.is_err() {}
     assert_eq!(tap.connections(), 2);
 }
 
 #[tokio::test]
-async fn frozen_peers_are_connected_and_silent_until_they_are_thawed() {
-    let tap = tap(unary::serve).await;
-    let mut greeter = GreeterClient::connect(tap.url()).await.unwrap();
+async fn stalled_peers_are_connected_and_silent_until_they_are_resumed() {
+    let (tap, mut greeter) = tapped().await;
     greeter.say_hello(ann()).await.unwrap();
-    tap.freeze();
+    tap.stall();
     let mut other = greeter.clone();
     let call = tokio::spawn(async move { other.say_hello(ann()).await });
     let second = |frame: &Frame| frame.is_request() && frame.stream == 3;
@@ -168,7 +164,7 @@ async fn frozen_peers_are_connected_and_silent_until_they_are_thawed() {
             .iter()
             .all(|frame| frame.stream != 3 || frame.direction == ToServer)
     );
-    tap.thaw();
+    tap.resume();
     call.await.unwrap().unwrap();
     assert_eq!(tap.connections(), 1);
 }
@@ -176,8 +172,7 @@ async fn frozen_peers_are_connected_and_silent_until_they_are_thawed() {
 #[tokio::test]
 async fn a_delay_counts_in_each_direction_and_keeps_the_order() {
     let delay = Duration::from_millis(150);
-    let tap = tap(unary::serve).await;
-    let mut greeter = GreeterClient::connect(tap.url()).await.unwrap();
+    let (tap, mut greeter) = tapped().await;
     greeter.say_hello(ann()).await.unwrap();
     tap.delay(delay);
     let begin = Instant::now();
@@ -186,9 +181,9 @@ async fn a_delay_counts_in_each_direction_and_keeps_the_order() {
     tap.delay(Duration::ZERO);
     greeter.say_hello(ann()).await.unwrap();
 
-    let (tap, mut client, mut server) = ends(Harm {
+    let (tap, mut client, mut server) = ends(Faults {
         delay,
-        ..Harm::default()
+        ..Faults::default()
     })
     .await;
     let begin = Instant::now();
@@ -210,17 +205,17 @@ async fn a_delay_counts_in_each_direction_and_keeps_the_order() {
 }
 
 #[tokio::test]
-async fn a_connection_is_cut_after_so_many_bytes_exactly() {
-    let harm = Harm {
-        cut_after: Some(After::Bytes(5)),
-        ..Harm::default()
+async fn a_connection_is_reset_after_so_many_bytes_exactly() {
+    let faults = Faults {
+        reset_after: Some(After::Bytes(5)),
+        ..Faults::default()
     };
-    let (tap, mut client, mut server) = ends(harm).await;
+    let (tap, mut client, mut server) = ends(faults).await;
     client.write_all(b"123").await.unwrap();
     let mut three = [0; 3];
     server.read_exact(&mut three).await.unwrap();
     client.write_all(b"456789").await.unwrap();
-    assert_eq!(end(&tap).await, End::Cut);
+    assert_eq!(end(&tap).await, End::ResetByTap);
     let Some(Event::Closed { to_server, .. }) = events(&tap).pop() else {
         panic!("no end");
     };
@@ -228,15 +223,15 @@ async fn a_connection_is_cut_after_so_many_bytes_exactly() {
 }
 
 #[tokio::test]
-async fn a_connection_is_cut_after_so_many_messages() {
+async fn a_connection_is_reset_after_so_many_messages() {
     // The request passes, the reply is the second message, and with it the connection ends.
-    let harm = Harm {
-        cut_after: Some(After::Messages(1)),
-        ..Harm::default()
+    let faults = Faults {
+        reset_after: Some(After::Messages(1)),
+        ..Faults::default()
     };
-    let (tap, mut greeter) = greeter(harm).await;
+    let (tap, mut greeter) = greeter(faults).await;
     assert!(greeter.say_hello(ann()).await.is_err());
-    assert_eq!(end(&tap).await, End::Cut);
+    assert_eq!(end(&tap).await, End::ResetByTap);
     let messages: usize = tap
         .frames()
         .iter()
@@ -245,18 +240,18 @@ async fn a_connection_is_cut_after_so_many_messages() {
     assert_eq!(messages, 1);
     let text = ladder(&events(&tap), Show::default());
     assert!(
-        text.contains("broken off: the connection was cut"),
+        text.contains("broken off: the wire view reset the connection"),
         "{text}"
     );
 }
 
 #[tokio::test]
-async fn a_connection_freezes_after_so_many_messages() {
-    let harm = Harm {
-        freeze_after: Some(After::Messages(3)),
-        ..Harm::default()
+async fn a_connection_stalls_after_so_many_messages() {
+    let faults = Faults {
+        stall_after: Some(After::Messages(3)),
+        ..Faults::default()
     };
-    let (tap, mut greeter) = greeter(harm).await;
+    let (tap, mut greeter) = greeter(faults).await;
     greeter.say_hello(ann()).await.unwrap();
     let mut request = tonic::Request::new(ann());
     request.set_timeout(Duration::from_millis(300));
@@ -269,16 +264,16 @@ async fn a_connection_freezes_after_so_many_messages() {
     assert_eq!((held.direction, held.stream), (ToServer, 3));
     assert_eq!(
         notes(&events(&tap)),
-        ["frozen: from here on nothing is passed on"]
+        ["stalled: from here on nothing is passed on"]
     );
-    // Once thawed, it does not freeze again.
-    tap.thaw();
+    // Once resumed, it does not stall again.
+    tap.resume();
     greeter.say_hello(ann()).await.unwrap();
 }
 
 #[tokio::test]
 async fn who_reads_too_late_is_told_what_is_lost() {
-    let (tap, mut client, mut server) = ends(Harm::default()).await;
+    let (tap, mut client, mut server) = ends(Faults::default()).await;
     let mut said = HELLO.to_vec();
     said.extend(frame(8, 0, 0, &[0, 0, 0, 1]).repeat(70_000));
     let mut heard = Vec::new();
