@@ -1,20 +1,18 @@
-//! The server that factors numbers, for as long as its caller's deadline lets it.
+//! The server behind the front server: it factors numbers for as long as the deadline lets it.
 
-use server_streaming::factors::{Search, Step};
-use server_streaming::produce::{Replies, produce};
-use tokio::sync::mpsc::UnboundedSender;
+use conform::deadline::Deadline;
+use conform::stream::{Replies, blocking};
+use server_streaming::{Step, factors};
+use tokio::sync::mpsc::Sender;
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
 
-use crate::calculator::Integer;
-use crate::calculator::calculator_server::Calculator;
-use crate::deadline::{Deadline, at_most};
+use crate::proto::Integer;
+use crate::proto::calculator_server::Calculator;
+use crate::words::time_left;
 
-/// The back server.
-#[derive(Debug)]
-pub struct Back {
-    /// Where a line is written about how each search begins and ends.
-    pub journal: UnboundedSender<String>,
+pub(crate) struct Back {
+    pub(crate) log: Sender<String>,
 }
 
 #[tonic::async_trait]
@@ -23,28 +21,31 @@ impl Calculator for Back {
         &self,
         request: Request<Integer>,
     ) -> Result<Response<BoxStream<Integer>>, Status> {
-        let deadline = Deadline::of(&request);
-        let Integer { value } = request.into_inner();
-        let journal = self.journal.clone();
-        let _ = journal.send(format!("back: {} to factor {value}", at_most(deadline)));
-        // When the deadline passes this stream is dropped, and with it the receiver of the replies.
-        let factors = produce(move |replies| {
-            let result = send_factors(value, replies);
-            let ending = if result.is_ok() { "OK" } else { "stopped" };
-            let _ = journal.send(format!("back: {value}: {ending}"));
-            result
+        let time_left = time_left(Deadline::of(&request));
+        let number = request.into_inner().value;
+        let steps = factors(number)?;
+        let log = self.log.clone();
+        let _ = log.try_send(format!("back: {time_left} to factor {number}"));
+        let replies = blocking(move |replies| {
+            let sent = send_factors(steps, replies);
+            let end = if sent.is_ok() { "done" } else { "stopped" };
+            let _ = log.try_send(format!("back: {number} {end}"));
+            sent
         });
-        Ok(Response::new(Box::pin(factors)))
+        Ok(Response::new(Box::pin(replies)))
     }
 }
 
-fn send_factors(number: u64, replies: &Replies<Integer>) -> Result<(), Status> {
-    let mut search = Search::new(number);
-    loop {
-        match search.step() {
-            Step::Found(value) => replies.send(Integer { value })?,
-            Step::Searching => replies.still_wanted()?,
-            Step::Done => return Ok(()),
+fn send_factors(
+    steps: impl Iterator<Item = Step>,
+    replies: &Replies<Integer>,
+) -> Result<(), Status> {
+    for step in steps {
+        match step {
+            Step::Factor(value) => replies.send(Integer { value })?,
+            // An error as soon as the call is over: that is what stops the search.
+            Step::Searching => replies.check()?,
         }
     }
+    Ok(())
 }
