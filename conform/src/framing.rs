@@ -2,14 +2,15 @@
 //!
 //! # The promise
 //!
-//! A message is a *Length-Prefixed-Message*: one byte that says whether it is compressed, four bytes of length,
-//! then that many bytes (PROTOCOL-HTTP2, *Requests*). "The frames of HTTP/2 have no relation to the boundaries of
-//! messages": one may hold several messages, or a part of one.
+//! A message is a *Length-Prefixed-Message*: one byte that says whether it is compressed, four
+//! bytes of length, then that many bytes (PROTOCOL-HTTP2, *Requests*). "The frames of HTTP/2
+//! have no relation to the boundaries of messages": one may hold several messages, or a part of
+//! one.
 //!
 //! # What tonic 0.14.9 does
 //!
-//! The same, inside its codec. A layer stands below the codec and sees a body of frames; to count messages, or to
-//! look at their sizes, it has to read the prefixes itself.
+//! The same, inside its codec. A layer stands below the codec and sees a body of frames; to
+//! count messages, or to look at their sizes, it has to read the prefixes itself.
 //!
 //! # Example
 //!
@@ -60,7 +61,8 @@ mod tests;
 /// What stands before each message: PROTOCOL-HTTP2, *Length-Prefixed-Message*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MessagePrefix {
-    /// Whether the message is compressed, with the encoding that `grpc-encoding` names for the whole call.
+    /// Whether the message is compressed, with the encoding that `grpc-encoding` names for the
+    /// whole call.
     pub compressed: bool,
     /// How many bytes of message follow, as they travel: after compression, without the prefix.
     pub length: u32,
@@ -110,7 +112,8 @@ impl MessageScanner {
     }
 }
 
-/// Passes `body` on as it is, and calls `on_message` for each message in it, when its prefix has come.
+/// Passes `body` on as it is, and calls `on_message` for each message in it, when its prefix has
+/// come.
 pub fn inspect_messages<B>(
     body: B,
     mut on_message: impl FnMut(MessagePrefix) + Send + 'static,

@@ -1,9 +1,10 @@
-//! Messages that are too large end their call with RESOURCE_EXHAUSTED, on both sides and in both directions.
+//! Messages that are too large end their call with RESOURCE_EXHAUSTED, on both sides and in both
+//! directions.
 //!
 //! # The promise
 //!
-//! "Message exceeded the maximum size" is RESOURCE_EXHAUSTED: [statuscodes.md], and what gRPC's other libraries
-//! do with their *max receive message length* and *max send message length*.
+//! "Message exceeded the maximum size" is RESOURCE_EXHAUSTED: [statuscodes.md], and what gRPC's
+//! other libraries do with their *max receive message length* and *max send message length*.
 //!
 //! # What tonic 0.14.9 does
 //!
@@ -40,14 +41,15 @@
 //!
 //! # Limits above 4 MiB
 //!
-//! tonic's own limit stands behind the layer's. It must be at least as large, or tonic meets the message first:
-//! call `max_decoding_message_size` on the generated client or server with the same number.
+//! tonic's own limit stands behind the layer's. It must be at least as large, or tonic meets the
+//! message first: call `max_decoding_message_size` on the generated client or server with the
+//! same number.
 //!
 //! # What is counted
 //!
-//! The length of each message as it travels. What a compressed message becomes is checked by tonic against its own
-//! limit, and is RESOURCE_EXHAUSTED in tonic too. Nothing is held back or copied: messages before the one that is
-//! too large arrive, and that one isn't read.
+//! The length of each message as it travels. What a compressed message becomes is checked by
+//! tonic against its own limit, and is RESOURCE_EXHAUSTED in tonic too. Nothing is held back or
+//! copied: messages before the one that is too large arrive, and that one isn't read.
 //!
 //! [statuscodes.md]: https://grpc.github.io/grpc/core/md_doc_statuscodes.html
 
@@ -208,8 +210,8 @@ where
     }
 }
 
-/// Where a client's request says why it stopped. Its transport makes a reset of it, and the reset makes an error
-/// of the response, in which nothing is left of the reason.
+/// Where a client's request says why it stopped. Its transport makes a reset of it, and the
+/// reset makes an error of the response, in which nothing is left of the reason.
 type Refused = Arc<OnceLock<Status>>;
 
 pin_project! {

@@ -2,20 +2,21 @@
 //!
 //! # The promise
 //!
-//! | what happened | code | by |
-//! |---|---|---|
-//! | no connection, a connection that broke, or that takes no more calls | UNAVAILABLE | [statuscodes.md], PROTOCOL-HTTP2, *GOAWAY Frame* and *PING Frame* |
-//! | [`Endpoint::timeout`] has passed | DEADLINE_EXCEEDED | [statuscodes.md] |
-//! | an answer without a gRPC status, from a proxy for example | what its HTTP status stands for | [http-grpc-status-mapping.md] |
-//! | an answer whose `content-type` isn't gRPC's | the same | PROTOCOL-HTTP2, *Responses* |
-//! | an answer with a status, or a stream that the server has reset | what the server says | PROTOCOL-HTTP2, *Errors* |
+//! * No connection, a connection that broke, or one that takes no more calls: UNAVAILABLE
+//!   ([statuscodes.md]; PROTOCOL-HTTP2, *GOAWAY Frame* and *PING Frame*).
+//! * [`Endpoint::timeout`] has passed: DEADLINE_EXCEEDED ([statuscodes.md]).
+//! * An answer without a gRPC status, from a proxy for example, or with a `content-type` that
+//!   isn't gRPC's: what its HTTP status stands for ([http-grpc-status-mapping.md];
+//!   PROTOCOL-HTTP2, *Responses*).
+//! * An answer with a status, or a stream that the server has reset: what the server says
+//!   (PROTOCOL-HTTP2, *Errors*).
 //!
 //! # What tonic 0.14.9 does
 //!
-//! A connection that breaks in the middle of a call is UNKNOWN, INTERNAL or CANCELLED, after what part of
-//! hyper noticed it first; a retry that looks for UNAVAILABLE, as [gRPC's guide to retries] asks, misses all
-//! three. A timeout is CANCELLED. An error page of a proxy is read as a message, and is INTERNAL,
-//! "invalid compression flag: 60" (`<`), whatever its HTTP status.
+//! A connection that breaks in the middle of a call is UNKNOWN, INTERNAL or CANCELLED, after
+//! what part of hyper noticed it first; a retry that looks for UNAVAILABLE, as [gRPC's guide to
+//! retries] asks, misses all three. A timeout is CANCELLED. An error page of a proxy is read as
+//! a message, and is INTERNAL, "invalid compression flag: 60" (`<`), whatever its HTTP status.
 //!
 //! # Example
 //!
@@ -28,7 +29,7 @@
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-//! // In place of the proxy here: `tonic::transport::Channel`. What comes out is a channel for a stub.
+//! // In place of the proxy: `tonic::transport::Channel`. What comes out is a channel for a stub.
 //! let mut channel = ServiceBuilder::new()
 //!     .layer(ClientStatusLayer::new())
 //!     .service_fn(proxy);
@@ -48,14 +49,16 @@
 //!
 //! # Its place
 //!
-//! Right above the channel and whatever else only observes it, so that all other layers (deadlines, retries) see
-//! the corrected codes. A failure on this side is an `Err` that holds a [`Status`] with the cause as its
-//! [source](Error::source). An answer without a gRPC status becomes a response with one, without a body.
+//! Right above the channel and whatever else only observes it, so that all other layers
+//! (deadlines, retries) see the corrected codes. A failure on this side is an `Err` that holds a
+//! [`Status`] with the cause as its [source](Error::source). An answer without a gRPC status
+//! becomes a response with one, without a body.
 //!
 //! # What stays as it is
 //!
-//! * A stream reset with NO_ERROR should be INTERNAL. hyper passes it on as the end of the body, so tonic says
-//!   UNKNOWN, "missing grpc-status trailer", as for any response that ends without one.
+//! * A stream reset with NO_ERROR should be INTERNAL. hyper passes it on as the end of the body,
+//!   so tonic says UNKNOWN, "missing grpc-status trailer", as for any response that ends without
+//!   one.
 //! * A `grpc-status` that isn't a number, or is above 16, is UNKNOWN in tonic too.
 //!
 //! [statuscodes.md]: https://grpc.github.io/grpc/core/md_doc_statuscodes.html
@@ -147,7 +150,8 @@ where
     type Error = StdError;
     type Future = ResponseFuture<S::Future>;
 
-    /// Never fails: a stub would make UNKNOWN, "Service was not ready", of it. The next call fails instead.
+    /// Never fails: a stub would make UNKNOWN, "Service was not ready", of it. The next call
+    /// fails instead.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         if self.error.is_none() {
             self.error = ready!(self.inner.poll_ready(cx)).err().map(Into::into);

@@ -32,16 +32,23 @@ pub(crate) type Requests = tonic::Request<Streaming<Bytes>>;
 pub(crate) type Replies = BoxStream<'static, Result<Bytes, Status>>;
 type Answer = Result<tonic::Response<Replies>, Status>;
 
+/// A method, in a form that has a name.
+pub(crate) trait Handler:
+    Fn(Requests) -> BoxFuture<tonic::Response<Replies>, Status> + Clone + Send + Sync + 'static
+{
+}
+
+impl<F> Handler for F where
+    F: Fn(Requests) -> BoxFuture<tonic::Response<Replies>, Status> + Clone + Send + Sync + 'static
+{
+}
+
 /// A gRPC service whose one method is a function from requests to replies.
 #[derive(Clone)]
 pub(crate) struct Test<F>(pub(crate) F);
 
 /// A service whose method has one request and one reply.
-pub(crate) fn unary<F, R>(
-    handler: F,
-) -> Test<
-    impl Fn(Requests) -> BoxFuture<tonic::Response<Replies>, Status> + Clone + Send + Sync + 'static,
->
+pub(crate) fn unary<F, R>(handler: F) -> Test<impl Handler>
 where
     F: Fn(tonic::Request<Bytes>) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Result<tonic::Response<Bytes>, Status>> + Send + 'static,
@@ -60,11 +67,7 @@ where
 }
 
 /// A service that answers each call with the same items.
-pub(crate) fn replies(
-    items: &'static [Result<&'static [u8], Code>],
-) -> Test<
-    impl Fn(Requests) -> BoxFuture<tonic::Response<Replies>, Status> + Clone + Send + Sync + 'static,
-> {
+pub(crate) fn replies(items: &'static [Result<&'static [u8], Code>]) -> Test<impl Handler> {
     Test(move |_: Requests| -> BoxFuture<_, _> {
         let items = items.iter().map(|item| match item {
             Ok(bytes) => Ok(Bytes::from_static(bytes)),
@@ -250,7 +253,8 @@ where
     .await
 }
 
-/// Calls `service` with one message, and reads the replies to their end: those that came, and how it ended.
+/// Calls `service` with one message, and reads the replies to their end: those that came, and
+/// how it ended.
 pub(crate) async fn read<S, B>(service: S) -> (Vec<Bytes>, Result<(), Status>)
 where
     S: Service<Request<Body>, Response = Response<B>> + Clone,
@@ -330,7 +334,8 @@ pub(crate) async fn post(address: SocketAddr, body: Bytes) -> Result<RawReply, h
     .await
 }
 
-/// A message with its prefix, as PROTOCOL-HTTP2 frames it. What the codec of these tests makes of `payload`.
+/// A message with its prefix, as PROTOCOL-HTTP2 frames it. What the codec of these tests makes
+/// of `payload`.
 pub(crate) fn framed(payload: &[u8]) -> Bytes {
     let message = prost::Message::encode_to_vec(&payload.to_vec());
     let mut framed = vec![0];

@@ -58,7 +58,8 @@ impl LimitedBody {
         }
     }
 
-    /// How much of `data` stands before a message that is too large; `None` if there is no such message.
+    /// How much of `data` stands before a message that is too large; `None` if there is no such
+    /// message.
     fn allowed(&mut self, data: &[u8]) -> Option<usize> {
         let mut rest = data;
         while let Some(prefix) = self.scanner.next_prefix(&mut rest) {

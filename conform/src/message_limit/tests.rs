@@ -9,20 +9,14 @@ use tower::layer::util::Identity;
 
 use super::*;
 use crate::testing::{
-    Frames, PATH, Replies, Requests, Test, call, framed, post, read, replies, serve, soon, stream,
+    Frames, Handler, PATH, Requests, Test, call, framed, post, read, replies, serve, soon, stream,
     unary,
 };
 
 /// Messages of these tests have two bytes more on the wire: prost's tag and length.
 const EXTRA: usize = 2;
 
-fn echo() -> Test<
-    impl Fn(Requests) -> tonic::codegen::BoxFuture<tonic::Response<Replies>, Status>
-    + Clone
-    + Send
-    + Sync
-    + 'static,
-> {
+fn echo() -> Test<impl Handler> {
     unary(|request: tonic::Request<Bytes>| async { Ok(tonic::Response::new(request.into_inner())) })
 }
 

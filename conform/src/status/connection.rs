@@ -7,7 +7,8 @@ use std::iter;
 use h2::Reason;
 use tonic::{ConnectError, Status, TimeoutExpired, transport};
 
-/// What the specification calls `error`, if it arose on this side and tonic calls it something else.
+/// What the specification calls `error`, if it arose on this side and tonic calls it something
+/// else.
 pub(super) fn verdict(error: &(dyn Error + 'static)) -> Option<Status> {
     let mut in_transport = false;
     for error in iter::successors(Some(error), |&error| error.source()) {
@@ -24,7 +25,8 @@ pub(super) fn verdict(error: &(dyn Error + 'static)) -> Option<Status> {
     None
 }
 
-/// An io error below one of these is the connection's. Another layer's, "disk full" for example, is not.
+/// An io error below one of these is the connection's. Another layer's, "disk full" for example,
+/// is not.
 fn is_transport(error: &(dyn Error + 'static)) -> bool {
     error.is::<transport::Error>()
         || error.is::<ConnectError>()
@@ -45,10 +47,10 @@ fn is_lost_connection(error: &(dyn Error + 'static)) -> bool {
 
 /// Whether a GOAWAY says nothing of this one call.
 ///
-/// The peer sends one when it shuts down, or has enough of the whole connection: the call may be sent again. This
-/// side sends one when it can't read what the peer sends, which may not be HTTP/2 at all. Two reasons have a code
-/// of their own, which tonic gives them: too much of something (RESOURCE_EXHAUSTED), and flow control that is
-/// violated (INTERNAL: statuscodes.md).
+/// The peer sends one when it shuts down, or has enough of the whole connection: the call may be
+/// sent again. This side sends one when it can't read what the peer sends, which may not be
+/// HTTP/2 at all. Two reasons have a code of their own, which tonic gives them: too much of
+/// something (RESOURCE_EXHAUSTED), and flow control that is violated (INTERNAL: statuscodes.md).
 fn ends_all(error: &h2::Error) -> bool {
     let own = [Reason::ENHANCE_YOUR_CALM, Reason::FLOW_CONTROL_ERROR];
     error.is_remote() || !error.reason().is_some_and(|reason| own.contains(&reason))

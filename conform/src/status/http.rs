@@ -1,4 +1,5 @@
-//! What to make of an answer that comes from no gRPC server: the table in `http-grpc-status-mapping.md`.
+//! What to make of an answer that comes from no gRPC server: the table in
+//! `http-grpc-status-mapping.md`.
 
 use tonic::codegen::http::header::CONTENT_TYPE;
 use tonic::codegen::http::{HeaderMap, Response, StatusCode};
@@ -46,7 +47,8 @@ pub(super) fn status_of<B>(response: &Response<B>) -> Option<Status> {
     Some(Status::new(code_from_http(status), message))
 }
 
-/// `application/grpc`, alone or followed by `+` or `;`: PROTOCOL-HTTP2, "Responses", *Content-Type*.
+/// `application/grpc`, alone or followed by `+` or `;`: PROTOCOL-HTTP2, "Responses",
+/// *Content-Type*.
 fn has_grpc_content_type(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_TYPE)

@@ -12,8 +12,8 @@ use tonic::{Code, Status};
 
 /// Tells once how a call ended: its status code, or `None` if it was broken off before it had one.
 ///
-/// For logs, metrics and limits, on either side. On a server `None` means that the caller has gone: it cancelled,
-/// its deadline passed, or its connection broke.
+/// For logs, metrics and limits, on either side. On a server `None` means that the caller has
+/// gone: it cancelled, its deadline passed, or its connection broke.
 ///
 /// ```
 /// use conform::status::OnEnd;
@@ -29,8 +29,8 @@ use tonic::{Code, Status};
 /// # drop(response);
 /// ```
 ///
-/// Create it before the service is called and move it into the future, so that a call that is dropped
-/// before it has a response is told too.
+/// Create it before the service is called and move it into the future, so that a call that is
+/// dropped before it has a response is told too.
 pub struct OnEnd(Option<Box<dyn FnOnce(Option<Code>) + Send>>);
 
 impl OnEnd {
@@ -39,11 +39,11 @@ impl OnEnd {
         Self(Some(Box::new(tell)))
     }
 
-    /// Looks for the status in `response`, where PROTOCOL-HTTP2, section *Responses*, puts it: in the
-    /// headers, if there are no messages (*Trailers-Only*), and else in the trailers.
+    /// Looks for the status in `response`, where PROTOCOL-HTTP2, section *Responses*, puts it:
+    /// in the headers, if there are no messages (*Trailers-Only*), and else in the trailers.
     ///
-    /// A body that fails on this side, as a client's does when the connection is lost, ends the call with the
-    /// code of its error. The response itself is passed on as it is.
+    /// A body that fails on this side, as a client's does when the connection is lost, ends the
+    /// call with the code of its error. The response itself is passed on as it is.
     pub fn watch<B>(mut self, response: Response<B>) -> Response<Body>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,

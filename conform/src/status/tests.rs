@@ -202,7 +202,8 @@ async fn what_this_side_finds_too_much_is_not_a_lost_connection() {
         let status = connection::verdict(&h2::Error::from(reason));
         assert_eq!(status.is_some(), lost, "{reason:?}");
     }
-    // A frame that's larger than this side allows: it ends the connection, with a reason of its own.
+    // A frame that's larger than this side allows: it ends the connection, with a reason of its
+    // own.
     let server = raw_peer(|_| vec![frame(0, 0, 1, &[0; 20_000])]).await;
     let status = call(ClientStatus::new(server.channel()), "hello").await;
     let status = status.unwrap_err();
@@ -422,7 +423,8 @@ impl std::fmt::Debug for NeverReady {
     }
 }
 
-/// What an [`OnEnd`] tells of `response`, when its body is read until `frames` are through, then dropped.
+/// What an [`OnEnd`] tells of `response`, when its body is read until `frames` are through, then
+/// dropped.
 async fn told(response: Response<Body>, frames: usize) -> Vec<Option<Code>> {
     let (sender, told) = mpsc::channel();
     let on_end = OnEnd::new(move |code| sender.send(code).unwrap());
