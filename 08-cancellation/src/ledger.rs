@@ -1,97 +1,75 @@
-//! The books of one branch. What has the same id is booked once, however often it comes.
+//! The book of one account. An order changes it once, however often it comes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tonic::Status;
 
-/// The books of a branch with one account. Clones are the same books.
-#[derive(Debug, Clone)]
-pub struct Ledger {
-    owner: &'static str,
-    books: Arc<Mutex<Books>>,
-}
+use crate::proto::Order;
 
-#[derive(Debug)]
-struct Books {
-    coins: i64,
-    /// What was booked, by id. A real bank forgets an id when no caller can still send it again.
-    booked: HashMap<String, Booking>,
-}
+/// A real bank writes its orders to disk, and forgets old ones in time.
+pub const MAX_ORDERS: usize = 10_000;
 
-#[derive(Debug, PartialEq, Eq)]
-struct Booking {
-    other: String,
-    change: i64,
-}
-
-/// Whether a booking is new.
+/// How far an order has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Booked {
-    /// It was booked now.
-    Now,
-    /// It had been booked before, and nothing was done.
-    Before,
+pub enum Step {
+    /// Debited. Whether the coins have arrived isn't known.
+    Open,
+    /// Debited and credited.
+    Done,
+    /// There is no such account, and the coins are where they were.
+    Refused,
+}
+
+/// The book of one account. Clones are the same book.
+#[derive(Clone)]
+pub struct Ledger(Arc<Mutex<Book>>);
+
+struct Book {
+    coins: i64,
+    orders: HashMap<String, (Order, Step)>,
 }
 
 impl Ledger {
-    /// The books of a branch where `owner` has `coins`.
-    pub fn of(owner: &'static str, coins: i64) -> Self {
-        Self {
-            owner,
-            books: Arc::new(Mutex::new(Books {
-                coins,
-                booked: HashMap::new(),
-            })),
-        }
+    pub fn new(coins: i64) -> Self {
+        let orders = HashMap::new();
+        Self(Arc::new(Mutex::new(Book { coins, orders })))
     }
 
-    /// How many coins are in the account.
     pub fn coins(&self) -> i64 {
-        self.with_books(|books| books.coins)
+        self.book().coins
     }
 
-    /// Adds `change` coins to the account of `owner`, all of it or nothing, unless that was done before.
-    /// `other` is where they come from or go to.
-    ///
-    /// # Errors
-    ///
-    /// NOT_FOUND if `owner` has no account here, FAILED_PRECONDITION if there are too few coins,
-    /// ALREADY_EXISTS if something else was booked with this id.
-    pub fn book(&self, id: &str, owner: &str, other: &str, change: i64) -> Result<Booked, Status> {
-        if owner != self.owner {
-            return Err(Status::not_found(format!("{owner} has no account here")));
-        }
-        let other = other.to_owned();
-        let booking = Booking { other, change };
-        self.with_books(|books| match books.booked.get(id) {
-            Some(booked) if *booked == booking => Ok(Booked::Before),
-            Some(_) => Err(Status::already_exists(format!(
-                "{id} stands for something else"
-            ))),
-            None if books.coins + change < 0 => Err(Status::failed_precondition(format!(
-                "{owner} has {} coins, which is too few",
-                books.coins
-            ))),
+    /// Enters a new order, and changes the account by `change` coins. For an order that has come before it
+    /// changes nothing, and says how far that one has come. An error has changed nothing either.
+    pub fn enter(&self, order: &Order, change: i64, step: Step) -> Result<Step, Status> {
+        let mut book = self.book();
+        match book.orders.get(&order.id) {
+            Some((known, step)) if known == order => Ok(*step),
+            Some(_) => Err(Status::already_exists("the id of another order")),
+            None if book.orders.len() >= MAX_ORDERS => Err(Status::resource_exhausted("full book")),
+            None if book.coins + change < 0 => Err(Status::failed_precondition("too few coins")),
             None => {
-                books.coins += change;
-                books.booked.insert(id.to_owned(), booking);
-                Ok(Booked::Now)
+                book.coins += change;
+                book.orders.insert(order.id.clone(), (order.clone(), step));
+                Ok(step)
             }
-        })
+        }
     }
 
-    /// Takes back what was booked with this id, as if it had never come.
-    pub fn undo(&self, id: &str) {
-        self.with_books(|books| {
-            if let Some(Booking { change, .. }) = books.booked.remove(id) {
-                books.coins -= change;
+    /// Closes an order that is open. If it was refused, its coins come back.
+    pub fn close(&self, id: &str, end: Step) {
+        let Book { coins, orders } = &mut *self.book();
+        if let Some((order, step @ Step::Open)) = orders.get_mut(id) {
+            *step = end;
+            if end == Step::Refused {
+                *coins += i64::from(order.coins);
             }
-        });
+        }
     }
 
-    fn with_books<T>(&self, work: impl FnOnce(&mut Books) -> T) -> T {
-        // A panic cannot leave the books half changed, so what it leaves may be used.
-        work(&mut self.books.lock().unwrap_or_else(PoisonError::into_inner))
+    fn book(&self) -> MutexGuard<'_, Book> {
+        // Nothing that holds the lock panics, so the book is in order.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

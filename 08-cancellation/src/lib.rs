@@ -1,80 +1,58 @@
 //! A bank whose callers hang up: work that stops with its call, and work that must not.
 
+use std::error::Error;
+use std::time::Duration;
+
+use conform::deadline::ClientDeadlineLayer;
+use conform::server;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc::UnboundedSender;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Channel, Server};
-use tower::util::MapRequestLayer;
+use tokio::sync::mpsc::Sender;
+use tonic::transport::Endpoint;
+use tower::Layer;
 
-use self::bank::bank_server::BankServer;
-use self::bank::branch_client::BranchClient;
-use self::bank::branch_server::BranchServer;
-use self::desks::Desks;
-use self::journal::Journal;
+use self::bank::Bank;
+use self::branch::Branch;
 use self::ledger::Ledger;
-use self::north::North;
-use self::south::South;
+use self::proto::bank_server::BankServer;
+use self::proto::branch_client::BranchClient;
+use self::proto::branch_server::BranchServer;
 
-pub mod audit;
-pub mod desks;
-pub mod follow;
-pub mod hang_up;
-pub mod journal;
-pub mod ledger;
-pub mod north;
-pub mod south;
-pub mod transfer;
-
-/// Generated from `protos/bank.proto`.
-#[allow(missing_docs)]
-pub mod bank {
-    tonic::include_proto!("bank.v1");
-}
+mod bank;
+mod branch;
+mod ledger;
+pub mod proto;
+pub mod resend;
 
 #[cfg(test)]
 mod tests;
 
-/// Serves the northern branch on `listener` and the southern branch on a free port of this machine, for as
-/// long as the future is polled.
-///
-/// Ann and Ben begin with 100 coins each. Both branches write to `journal` what becomes of the work for
-/// each call. A transfer that has begun goes on without this future, as it does without its caller.
+/// Serves the bank on `listener`, and its branch on a free port, for as long as the future is polled.
+/// Says on `log` what became of the work.
 ///
 /// # Errors
 ///
-/// If a listener fails, or there is no free port.
+/// If a listener fails.
 pub async fn serve(
     listener: TcpListener,
-    journal: UnboundedSender<String>,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let journal = Journal::new(journal);
-    let desks = Desks::default();
-    let south_listener = TcpListener::bind("127.0.0.1:0").await?;
-    let channel = Channel::from_shared(format!("http://{}", south_listener.local_addr()?))?;
-    let south_server = Server::builder()
-        .add_service(BranchServer::new(South {
-            ledger: Ledger::of("Ben", 100),
-            desks: desks.clone(),
-            journal: journal.clone(),
-        }))
-        .serve_with_incoming(incoming(south_listener));
-    let north = North {
-        ledger: Ledger::of("Ann", 100),
-        // Lazy: the connection is made at the first call, by when the southern branch is being served.
-        south: BranchClient::new(channel.connect_lazy()),
-        desks,
-        journal,
+    log: Sender<String>,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let branch_listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", branch_listener.local_addr()?);
+    let branch = Branch {
+        ledger: Ledger::new(100),
+        log: log.clone(),
     };
-    let north_server = Server::builder()
-        // Without this layer of lesson 03 a cancelled upload looks finished.
-        .layer(MapRequestLayer::new(client_streaming::uploads::watch))
-        .add_service(BankServer::new(north))
-        .serve_with_incoming(incoming(listener));
-    tokio::try_join!(south_server, north_server)?;
+    // So that a branch that says nothing can't hold up transfers for ever.
+    let deadlines = ClientDeadlineLayer::new().default_timeout(Duration::from_secs(5));
+    let channel = deadlines.layer(Endpoint::from_shared(url)?.connect_lazy());
+    let bank = Bank::new(BranchClient::new(channel), log);
+    tokio::try_join!(
+        server::builder()
+            .add_service(BranchServer::new(branch))
+            .serve_with_incoming(server::incoming(branch_listener)),
+        server::builder()
+            .add_service(BankServer::new(bank))
+            .serve_with_incoming(server::incoming(listener)),
+    )?;
     Ok(())
-}
-
-fn incoming(listener: TcpListener) -> TcpIncoming {
-    // tonic sets TCP_NODELAY by itself only where it binds the address itself.
-    TcpIncoming::from(listener).with_nodelay(Some(true))
 }

@@ -1,134 +1,78 @@
-//! A bank to test, callers who hang up on it, and the exercises.
+//! What the bank promises when its callers hang up, and the exercises.
 
-use std::time::Duration;
+use std::fmt::Debug;
+use std::sync::Arc;
 
-use tokio::sync::mpsc::{self, UnboundedReceiver};
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use tonic::transport::Endpoint;
-use tonic::{Code, Response, Status};
+use futures::future::join_all;
+use tokio::sync::mpsc::{self, Receiver};
+use tonic::transport::Channel;
+use tonic::{Code, Request, Response, Status};
+use wire::testing::soon;
 
 use super::*;
-use crate::bank::bank_client::BankClient;
-use crate::bank::{BalanceSheet, Coin, Order, Pages};
-use crate::hang_up::unless_cancelled;
+use crate::bank::MAX_TRANSFERS;
+use crate::ledger::{MAX_ORDERS, Step};
+use crate::proto::bank_client::BankClient;
+use crate::proto::{Balance, Balances, CreditReply, Order, branch_server};
+use crate::tests::faulty::{Fault, Kind, start_with};
 
-mod early;
-mod spawned;
-mod tap;
-mod transfers;
-mod ways;
+mod coins;
+mod exercises;
+mod faulty;
+mod limits;
+mod stopping;
 
-type Stub = BankClient<Channel>;
-type Lines = UnboundedReceiver<String>;
+type Client = BankClient<Channel>;
+type Lines = Receiver<String>;
 
-/// Serves on a free port; returns where, and the journal.
-async fn serve_bank() -> (Endpoint, Lines) {
+/// The lesson's own server: a client, its URL and the log.
+async fn start() -> (Client, String, Lines) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = Endpoint::from_shared(format!("http://{}", listener.local_addr().unwrap()));
-    let (journal, lines) = mpsc::unbounded_channel();
-    tokio::spawn(serve(listener, journal));
-    (endpoint.unwrap(), lines)
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (log, lines) = mpsc::channel(1024);
+    tokio::spawn(serve(listener, log));
+    (connect(&url), url, lines)
 }
 
-async fn start() -> (Stub, Lines) {
-    let (endpoint, lines) = serve_bank().await;
-    (Stub::new(endpoint.connect_lazy()), lines)
+fn connect(url: &str) -> Client {
+    Client::new(
+        Endpoint::from_shared(url.to_owned())
+            .unwrap()
+            .connect_lazy(),
+    )
 }
 
-fn order(id: &str, to: &str, coins: u32) -> Order {
-    Order {
-        id: id.to_owned(),
-        to: to.to_owned(),
-        coins,
-    }
-}
-
-async fn set_desks(stub: &Stub, open: bool) {
-    let desks = bank::Desks { open };
-    stub.clone().set_desks(desks).await.unwrap();
+fn order(id: impl ToString, to: &str, coins: u32) -> Order {
+    let (id, to) = (id.to_string(), to.to_owned());
+    Order { id, to, coins }
 }
 
 /// What Ann and Ben have.
-async fn balances(stub: &Stub) -> (i64, i64) {
-    let BalanceSheet { ann, ben } = stub.clone().balances(()).await.unwrap().into_inner();
+async fn balances(bank: &Client) -> (i64, i64) {
+    let reply = soon("the balances", async {
+        bank.clone().get_balances(()).await
+    });
+    let Balances { ann, ben } = reply.await.unwrap().into_inner();
     (ann, ben)
 }
 
-/// The time is a guard against waiting for ever, not a measure.
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(20), future).await.unwrap()
-}
-
-/// The journal's next lines are these.
+/// The log's next lines are these.
 async fn expect(lines: &mut Lines, expected: &[&str]) {
     for line in expected {
-        assert_eq!(soon(lines.recv()).await.unwrap(), *line);
+        let next = soon(&format!("the line {line:?}"), lines.recv()).await;
+        assert_eq!(next.as_deref(), Some(*line), "the log's next line");
     }
 }
 
-/// Makes a call, and hangs up when the journal says `line`.
-async fn hang_up_at<T>(
-    lines: &mut Lines,
-    line: &str,
-    call: impl Future<Output = Result<T, Status>>,
-) -> Result<T, Status> {
-    let token = CancellationToken::new();
-    let hang_up = async {
-        expect(lines, &[line]).await;
-        token.cancel();
-    };
-    let both = async { tokio::join!(unless_cancelled(&token, call), hang_up) };
-    soon(both).await.0
-}
-
-#[tokio::test]
-#[ignore = "exercise 1: a loader that stops with its call"]
-async fn exercise_1_the_loader_stops_with_its_call() {
-    let (mut stub, mut lines) = start().await;
-    let mut pages = stub
-        .statement(Pages { count: 3 })
-        .await
-        .unwrap()
-        .into_inner();
-    for number in 1..=3 {
-        let page = pages.message().await.unwrap().unwrap();
-        assert_eq!(page.number, number);
-    }
-    assert_eq!(pages.message().await.unwrap(), None);
-    expect(
-        &mut lines,
-        &["north: statement: begins", "north: statement: done"],
-    )
-    .await;
-
-    // Once while it waits for a clerk, and once while it waits for its reader.
-    for open in [false, true] {
-        set_desks(&stub, open).await;
-        let pages = stub.statement(Pages { count: u64::MAX }).await.unwrap();
-        expect(&mut lines, &["north: statement: begins"]).await;
-        drop(pages);
-        expect(&mut lines, &["north: statement: stopped"]).await;
+/// Drops `call` when the log says `line`.
+async fn hang_up_at<T: Debug>(lines: &mut Lines, line: &str, call: impl Future<Output = T>) {
+    let expected = [line];
+    tokio::select! {
+        result = call => panic!("answered before the log said {line:?}: {result:?}"),
+        () = expect(lines, &expected) => {}
     }
 }
 
-#[tokio::test]
-#[ignore = "exercise 2: coins kept aside for as long as a call lasts"]
-async fn exercise_2_coins_are_held_as_long_as_the_call_lasts() {
-    let (mut stub, mut lines) = start().await;
-    for _ in 0..3 {
-        let mut held = stub.hold(Coin { value: 50 }).await.unwrap().into_inner();
-        assert_eq!(held.message().await.unwrap().unwrap().coins, 50);
-        assert_eq!(balances(&stub).await, (50, 100));
-        let status = stub.transfer(order("1", "Ben", 60)).await.unwrap_err();
-        assert_eq!(status.code(), Code::FailedPrecondition);
-        expect(&mut lines, &["north: transfer 1: refused"]).await;
-        drop(held);
-        expect(&mut lines, &["north: hold: released"]).await;
-        assert_eq!(balances(&stub).await, (100, 100));
-    }
-    stub.transfer(order("1", "Ben", 60)).await.unwrap();
-    let status = stub.hold(Coin { value: 50 }).await.unwrap_err();
-    assert_eq!(status.code(), Code::FailedPrecondition);
-    assert_eq!(balances(&stub).await, (40, 160));
+fn code<T: Debug>(result: Result<T, Status>) -> Code {
+    result.expect_err("an error").code()
 }

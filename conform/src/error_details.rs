@@ -1,5 +1,4 @@
-//! The client's guard: details that tonic can't decode are taken away before tonic tries, and
-//! panics.
+//! The client's guard: details that tonic can't decode are taken away before tonic tries, and panics.
 
 use std::mem;
 use std::task::{Context, Poll};

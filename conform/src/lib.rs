@@ -26,7 +26,3 @@ pub mod server;
 pub mod status;
 #[cfg(feature = "stream")]
 pub mod stream;
-
-#[cfg(test)]
-#[allow(dead_code)]
-mod testing;

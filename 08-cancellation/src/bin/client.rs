@@ -1,120 +1,88 @@
-//! Hangs up on a bank in every way, and prints what the two sides make of each call.
+//! Hangs up on a bank, and counts the coins after each call.
 
 use std::env;
 use std::error::Error;
-use std::iter;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cancellation::bank::bank_client::BankClient;
-use cancellation::bank::{BalanceSheet, Coin, Desks, Order, Pages};
-use cancellation::follow::Follower;
-use deadlines::client_layer::{ClientDeadlineLayer, ClientDeadlines};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
+use cancellation::proto::Order;
+use cancellation::proto::bank_client::BankClient;
+use conform::deadline::{ClientDeadline, ClientDeadlineLayer};
+use tokio::time::{sleep, timeout};
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
 use tower::Layer;
 
-type Stub = BankClient<ClientDeadlines<Channel>>;
+async fn run(url: String) -> Result<(), Box<dyn Error>> {
+    let channel = Endpoint::from_shared(url)?.connect().await?;
+    let deadlines = ClientDeadlineLayer::new().default_timeout(Duration::from_secs(5));
+    let mut bank = BankClient::new(deadlines.layer(channel));
+
+    print!("transfer 1, naive: ");
+    hang_up_early(bank.transfer_naively(order("1"))).await?;
+    print_balances(&mut bank).await?;
+    let receipt = bank.transfer_naively(order("1")).await?.into_inner();
+    println!("transfer 1, again: done before: {}", receipt.done_before);
+    print_balances(&mut bank).await?;
+
+    print!("transfer 2, safe: ");
+    hang_up_early(bank.transfer(order("2"))).await?;
+    print_balances(&mut bank).await?;
+    println!("a second later:");
+    sleep(Duration::from_secs(1)).await;
+    print_balances(&mut bank).await?;
+    let receipt = bank.transfer(order("2")).await?.into_inner();
+    println!("transfer 2, again: done before: {}", receipt.done_before);
+    print_balances(&mut bank).await?;
+
+    print!("audit: ");
+    hang_up_early(bank.audit(())).await?;
+    Ok(())
+}
+
+/// Gives a call half a second, and drops it then.
+async fn hang_up_early<T>(call: impl Future<Output = Result<T, Status>>) -> Result<(), Status> {
+    let Ok(answer) = timeout(Duration::from_millis(500), call).await else {
+        println!("hung up after half a second");
+        return Ok(());
+    };
+    answer.map(|_| println!("answered"))
+}
+
+fn order(id: &str) -> Order {
+    Order {
+        id: id.into(),
+        to: "Ben".into(),
+        coins: 30,
+    }
+}
+
+async fn print_balances(bank: &mut BankClient<ClientDeadline<Channel>>) -> Result<(), Status> {
+    let balances = bank.get_balances(()).await?.into_inner();
+    println!("  Ann has {}, Ben has {}", balances.ann, balances.ben);
+    Ok(())
+}
+
+// The rest is the same in every client.
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let url = env::args()
         .nth(1)
-        .unwrap_or_else(|| "http://127.0.0.1:50051".to_owned());
-    match run(&url).await {
+        .unwrap_or("http://127.0.0.1:50051".into());
+    let result = if url.starts_with("http://") {
+        let run = timeout(Duration::from_secs(30), run(url.clone())).await;
+        run.unwrap_or(Err("no answer within 30 seconds".into()))
+    } else {
+        Err("the URL must begin with http:// (https:// is for lesson 14)".into())
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("calling {url} failed: {}", reason(&*error));
+            let cause = conform::status::explain(&*error);
+            eprintln!("calling {url} failed: {cause}");
+            eprintln!("this client needs the server that `cargo 08 server` starts");
             ExitCode::FAILURE
         }
     }
-}
-
-async fn run(url: &str) -> Result<(), Box<dyn Error>> {
-    let channel = Channel::from_shared(url.to_owned())?.connect().await?;
-    let mut bank: Stub = BankClient::new(ClientDeadlineLayer.layer(channel));
-    let mut other = bank.clone();
-    let mut journal = Follower::new(bank.journal(()).await?);
-    println!("call                the client says   the server says");
-
-    bank.set_desks(Desks { open: false }).await?;
-    let call = other.transfer_naively(order("1"));
-    let client = journal.hang_up_at("south: credit 1: begins", call).await?;
-    let server = journal.after("north: transfer 1: ").await?;
-    show("transfer 1, naive", client, server);
-    journal.after("south: credit 1: stopped").await?;
-    show_balances(&mut bank).await?;
-    let call = other.transfer(order("2"));
-    let client = journal.hang_up_at("south: credit 2: begins", call).await?;
-    journal.after("north: transfer 2: goes on alone").await?;
-    bank.set_desks(Desks { open: true }).await?;
-    let server = journal.after("north: transfer 2: ").await?;
-    show("transfer 2", client, server);
-    show_balances(&mut bank).await?;
-    let client = bank.transfer(order("2")).await;
-    let server = journal.after("north: transfer 2: ").await?;
-    show("transfer 2, again", client, server);
-
-    bank.set_desks(Desks { open: false }).await?;
-    let mut hasty = Request::new(order("3"));
-    hasty.set_timeout(Duration::from_secs(1));
-    let client = other.transfer(hasty).await;
-    journal.after("north: transfer 3: goes on alone").await?;
-    bank.set_desks(Desks { open: true }).await?;
-    let server = journal.after("north: transfer 3: ").await?;
-    show("transfer 3, 1 s", client, server);
-    show_balances(&mut bank).await?;
-
-    let (sender, coins) = mpsc::channel(2);
-    sender.send(Coin { value: 10 }).await?;
-    sender.send(Coin { value: 3 }).await?;
-    let client = other.deposit(ReceiverStream::new(coins)).await;
-    // The sender learns of it, too.
-    sender.closed().await;
-    journal.after("north: deposit: begins").await?;
-    let server = journal.after("north: deposit: ").await?;
-    show("deposit, false coin", client, server);
-    let (sender, coins) = mpsc::channel(1);
-    sender.send(Coin { value: 10 }).await?;
-    let call = other.deposit(ReceiverStream::new(coins));
-    let client = journal.hang_up_at("north: deposit: begins", call).await?;
-    let server = journal.after("north: deposit: ").await?;
-    show("deposit", client, server);
-    show_balances(&mut bank).await?;
-
-    let call = other.audit(Pages { count: 10_000 });
-    let client = journal.hang_up_at("north: audit: begins", call).await?;
-    let server = journal.after("north: audit: ").await?;
-    show("audit", client, server);
-    // To drop a stream is to hang up, too.
-    drop(journal);
-    Ok(())
-}
-
-fn order(id: &str) -> Order {
-    Order {
-        id: id.to_owned(),
-        to: "Ben".to_owned(),
-        coins: 30,
-    }
-}
-
-fn show<T>(call: &str, client: Result<T, Status>, server: String) {
-    let code = client.map_or_else(|status| status.code(), |_| Code::Ok);
-    println!("{call:<20}{:<18}{server}", format!("{code:?}"));
-}
-
-async fn show_balances(bank: &mut Stub) -> Result<(), Status> {
-    let BalanceSheet { ann, ben } = bank.balances(()).await?.into_inner();
-    println!("  Ann has {ann}, Ben has {ben}, together {}", ann + ben);
-    Ok(())
-}
-
-/// The first cause of an error. What tonic says itself is no more than "transport error".
-fn reason<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    iter::successors(Some(error), |&error| error.source())
-        .last()
-        .unwrap_or(error)
 }

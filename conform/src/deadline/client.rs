@@ -85,6 +85,7 @@ where
             state: State::Waiting {
                 inner: self.inner.clone(),
                 request: Some(request),
+                waited: false,
             },
             expired: deadline.map(|deadline| sleep_until(deadline.instant())),
             deadline,
@@ -110,7 +111,7 @@ pin_project! {
     #[project = StateProj]
     enum State<S, F> {
         // Until the channel has room for the call.
-        Waiting { inner: S, request: Option<Request<Body>> },
+        Waiting { inner: S, request: Option<Request<Body>>, waited: bool },
         Called { #[pin] response: F },
         Refused { status: Option<Status> },
         // What was there is dropped: that is what cancels the call.
@@ -177,14 +178,25 @@ where
 {
     loop {
         match state.as_mut().project() {
-            StateProj::Waiting { inner, request } => {
-                ready!(inner.poll_ready(context)).map_err(Into::into)?;
+            StateProj::Waiting {
+                inner,
+                request,
+                waited,
+            } => {
+                let Poll::Ready(ready) = inner.poll_ready(context) else {
+                    *waited = true;
+                    return Poll::Pending;
+                };
+                ready.map_err(Into::into)?;
                 let Some(mut request) = request.take() else {
                     return Poll::Pending;
                 };
                 if let Some(deadline) = deadline {
-                    // What travels is the time that is left now, not what there was at first.
-                    timeout::write(deadline.remaining(), request.headers_mut());
+                    // What travels is the time that is left now, not what there was at first. A call
+                    // that didn't wait says what its caller has said.
+                    if *waited || !timeout::is_set(request.headers()) {
+                        timeout::write(deadline.remaining(), request.headers_mut());
+                    }
                     request = request.map(|body| upload(body, deadline));
                 }
                 let response = inner.call(request);

@@ -69,6 +69,11 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
     }
 }
 
+/// Whether the caller gives a time.
+pub(super) fn is_set(headers: &HeaderMap) -> bool {
+    headers.contains_key(GRPC_TIMEOUT)
+}
+
 fn malformed() -> Status {
     Status::internal("malformed grpc-timeout: one to eight digits and one of H, M, S, m, u, n")
 }

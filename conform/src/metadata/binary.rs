@@ -7,9 +7,9 @@ use tonic::metadata::{KeyAndValueRef, MetadataMap};
 
 /// All values of `key`, decoded, in the order in which they were sent.
 ///
-/// A peer, or a proxy on the way, may join the values of one name with commas. No comma is part
-/// of Base64, so that is where to split (PROTOCOL-HTTP2, section "Requests", *Custom-Metadata*).
-/// tonic doesn't split: it takes them for one value, which it can't decode.
+/// A peer, or a proxy on the way, may join the values of one name with commas. No comma is part of Base64, so
+/// that is where to split (PROTOCOL-HTTP2, section "Requests", *Custom-Metadata*). tonic doesn't split: it
+/// takes them for one value, which it can't decode.
 ///
 /// # Errors
 ///

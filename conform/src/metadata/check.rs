@@ -1,5 +1,4 @@
-//! Refuses metadata that gRPC does not allow, before it is sent: reserved names and illegal
-//! characters.
+//! Refuses metadata that gRPC does not allow, before it is sent: reserved names and illegal characters.
 //!
 //! The rules are those of PROTOCOL-HTTP2, section "Requests": *Custom-Metadata*, *Header-Name* and
 //! *ASCII-Value*. tonic keeps to those of HTTP, which allow more.
@@ -37,8 +36,8 @@ pub fn check<T>(request: &Request<T>) -> Result<(), Status> {
 
 /// Checks the metadata of every call of a stub: an interceptor, which can't be forgotten.
 ///
-/// It comes after tonic and lets pass the names that tonic writes, whoever wrote them. tonic has
-/// removed `grpc-status` and `grpc-message` by then, without a word.
+/// It comes after tonic and lets pass the names that tonic writes, whoever wrote them. tonic has removed
+/// `grpc-status` and `grpc-message` by then, without a word.
 ///
 /// # Errors
 ///

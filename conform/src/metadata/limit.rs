@@ -28,8 +28,8 @@ impl HeaderLimitLayer {
         }
     }
 
-    /// Keeps `bytes` bytes free for what a channel adds further down: `:authority`, `:scheme`,
-    /// `user-agent`. 512 unless set.
+    /// Keeps `bytes` bytes free for what a channel adds further down: `:authority`, `:scheme`, `user-agent`.
+    /// 512 unless set.
     pub fn reserve(self, bytes: usize) -> Self {
         Self {
             reserve: bytes,
@@ -58,9 +58,9 @@ impl<S> Layer<S> for HeaderLimitLayer {
 
 /// A channel that sends no request with more than a number of bytes of headers.
 ///
-/// Past its limit a server refuses the call, with HTTP's 431 and no gRPC status. Past four times
-/// its limit a server made with tonic closes the connection, and with it every other call of
-/// this client. A client can't learn the limit.
+/// Past its limit a server refuses the call, with HTTP's 431 and no gRPC status. Past four times its limit a
+/// server made with tonic closes the connection, and with it every other call of this client. A client can't
+/// learn the limit.
 #[derive(Clone, Copy, Debug)]
 pub struct HeaderLimit<S> {
     inner: S,

@@ -23,8 +23,7 @@ impl ResponseMetadata {
         &self.headers
     }
 
-    /// What the server said after the last message. Empty until the answer has been read to its
-    /// end.
+    /// What the server said after the last message. Empty until the answer has been read to its end.
     pub fn trailers(&self) -> MetadataMap {
         self.trailers.get().cloned().unwrap_or_default()
     }
