@@ -1,7 +1,7 @@
-//! Turns one `.proto` file into Rust, before the lesson itself is compiled.
+//! Turns `protos/reports.proto` into Rust, before the lesson itself is compiled.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo:rerun-if-changed=../protos");
+    println!("cargo:rerun-if-changed=../protos/reports.proto");
     let protos = protox::compile(["reports.proto"], ["../protos"])?;
     // Default stubs: a method that a lesson does not implement answers UNIMPLEMENTED.
     tonic_prost_build::configure()

@@ -1,6 +1,6 @@
 //! A year of weather, the same each time: mostly cloudy, so that there is something to compress.
 
-use crate::reports::{Day, Report};
+use crate::proto::{Day, Report};
 
 /// How the sky looks. Rain is as frequent as it is in Bergen.
 const SKIES: [&str; 5] = [
@@ -12,7 +12,7 @@ const SKIES: [&str; 5] = [
 ];
 
 /// The report of `station`, 365 days.
-pub fn of(station: &str) -> Report {
+pub fn report(station: &str) -> Report {
     Report {
         station: station.to_owned(),
         days: (1..=365).map(day).collect(),
@@ -20,12 +20,12 @@ pub fn of(station: &str) -> Report {
 }
 
 fn day(number: u32) -> Day {
-    // A step of a well-known generator of numbers that look as if they were drawn.
-    let drawn = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223) >> 16;
-    let sky = SKIES[drawn as usize % SKIES.len()];
+    // One step of a linear congruential generator: numbers that look random, the same each time.
+    let random = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223) >> 16;
+    let sky = SKIES[random as usize % SKIES.len()];
     // Coldest at the turn of the year, warmest in the middle.
     let season = 183 - number.abs_diff(183);
-    let temperature = (season + drawn % 60) as i32 - 30;
+    let temperature = (season + random % 60) as i32 - 30;
     Day {
         number,
         temperature,

@@ -10,13 +10,12 @@ use crate::eavesdropper::guess;
 
 #[tokio::test]
 async fn the_length_of_compressed_answers_gives_the_pass_away() {
-    let (stub, scale) = weighed(start().await).await;
+    let (stub, sizes) = measured(start().await).await;
     for encoding in [Gzip, Deflate] {
         let guessed = guess(6, async |text| {
-            let text = text.to_owned();
             let mut stub = stub.clone().accept_compressed(encoding);
-            stub.look_up(Words { text }).await?;
-            Ok(only(scale.read()).1.bytes)
+            stub.look_up(words(text)).await?;
+            Ok(only(sizes.take()).1.bytes)
         });
         let guessed = guessed.await.unwrap();
         assert_eq!(guessed.as_deref(), PASS.strip_prefix("pass="));
@@ -25,16 +24,18 @@ async fn the_length_of_compressed_answers_gives_the_pass_away() {
 
 #[tokio::test]
 async fn the_length_of_an_answer_that_is_not_compressed_gives_nothing_away() {
-    let (stub, scale) = weighed(start().await).await;
+    let (stub, sizes) = measured(start().await).await;
     let stub = stub.accept_compressed(Gzip);
     let guessed = guess(1, async |text| {
-        let text = text.to_owned();
-        let length = text.len();
-        stub.clone().look_up_in_private(Words { text }).await?;
-        let (_, reply) = only(scale.read());
+        let private = Words {
+            private: true,
+            ..words(text)
+        };
+        stub.clone().look_up(private).await?;
+        let (_, reply) = only(sizes.take());
         assert_eq!(reply.encoding, None);
         // Two bytes for `reports`, thirteen for the pass, and two before each.
-        assert_eq!(reply.bytes, length + 2 + 2 + 13);
+        assert_eq!(reply.bytes as usize, text.len() + 2 + 2 + 13);
         Ok(reply.bytes)
     });
     assert_eq!(guessed.await.unwrap(), None);
@@ -56,7 +57,7 @@ async fn most_passes_are_given_away() {
             let mut zipped = Vec::new();
             let mut encoder = GzEncoder::new(&message[..], Compression::new(6));
             encoder.read_to_end(&mut zipped).unwrap();
-            Ok(zipped.len())
+            Ok(u32::try_from(zipped.len()).unwrap())
         });
         given_away += usize::from(guessed.await.unwrap() == Some(digits));
     }

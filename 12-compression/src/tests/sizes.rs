@@ -7,60 +7,48 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
+use crate::message_sizes::total;
 
 #[tokio::test]
 async fn every_encoding_works_in_every_direction_beside_every_other() {
-    let (stub, scale) = weighed(start_alone(polyglot()).await).await;
-    let year = year::of("Bergen");
-    for &there in ENCODINGS {
-        for &back in ENCODINGS {
+    let (stub, sizes) = measured(start_alone(polyglot()).await).await;
+    let year = year::report("Bergen");
+    for &there in &BOTH {
+        for &back in &BOTH {
             let mut stub = stub.clone().send_compressed(there).accept_compressed(back);
             let report = stub.fetch(bergen()).await.unwrap().into_inner();
             assert_eq!(report, year);
-            let (request, reply) = only(scale.read());
+            let (request, reply) = only(sizes.take());
             assert_eq!(request.encoding, named(there));
             assert_eq!(reply.encoding, named(back));
 
             let receipt = stub.file(year.clone()).await.unwrap().into_inner();
             assert_eq!(receipt.days, 365);
-            let (request, _) = only(scale.read());
+            let (request, _) = only(sizes.take());
             assert_eq!(request.encoding, named(there));
-            assert!(request.bytes < year.encoded_len() / 3, "{request}");
+            assert!(request.bytes as usize * 3 < year.encoded_len(), "{request}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_report_shrinks_to_less_than_a_third() {
-    let (stub, scale) = weighed(start().await).await;
-    let plain = year::of("Bergen").encoded_len();
-    for encoding in [Gzip, Deflate] {
-        let mut stub = stub.clone().accept_compressed(encoding);
-        stub.fetch(bergen()).await.unwrap();
-        let (_, reply) = only(scale.read());
-        assert_eq!(reply.encoding, named(encoding));
-        assert!(reply.bytes < plain / 3, "{reply} of {plain}");
-    }
-}
-
-#[tokio::test]
 async fn a_tiny_message_grows() {
-    let (stub, scale) = weighed(start().await).await;
+    let (stub, sizes) = measured(start().await).await;
     let plain = bergen().encoded_len();
     let mut stub = stub.send_compressed(Gzip);
     for station in [bergen(), Station::default()] {
         let plain = station.encoded_len();
         stub.fetch(station).await.unwrap();
-        let (request, _) = only(scale.read());
+        let (request, _) = only(sizes.take());
         assert_eq!(request.encoding, named(Gzip));
-        assert!(request.bytes >= plain + 18, "{request} of {plain}");
+        assert!(request.bytes as usize >= plain + 18, "{request} of {plain}");
     }
     assert_eq!(plain, 8);
 }
 
 #[tokio::test]
 async fn a_request_and_its_reply_may_use_different_encodings() {
-    let (stub, scale) = weighed(start().await).await;
+    let (stub, sizes) = measured(start().await).await;
     for (there, back) in [
         (Some(Gzip), Some(Deflate)),
         (Some(Gzip), None),
@@ -74,7 +62,7 @@ async fn a_request_and_its_reply_may_use_different_encodings() {
             stub = stub.accept_compressed(encoding);
         }
         stub.fetch(bergen()).await.unwrap();
-        let (request, reply) = only(scale.read());
+        let (request, reply) = only(sizes.take());
         assert_eq!(request.encoding, there.and_then(named));
         assert_eq!(reply.encoding, back.and_then(named));
     }
@@ -113,4 +101,24 @@ async fn the_connection_carries_fewer_bytes() {
     stub.fetch(bergen()).await.unwrap();
     let zipped = carried.swap(0, Ordering::SeqCst);
     assert!(zipped < plain / 3, "{zipped} of {plain}");
+}
+
+#[test]
+fn a_total_says_how_many_messages_and_how_they_travelled() {
+    let size = |bytes, encoding: Option<&str>| MessageSize {
+        bytes,
+        encoding: encoding.map(str::to_owned),
+    };
+    let gzip = Some("gzip");
+    for (sizes, expected) in [
+        (&[][..], "nothing"),
+        (&[size(3, None)], "3 bytes, plain"),
+        (&[size(3, gzip), size(4, gzip)], "2 messages, 7 bytes, gzip"),
+        (
+            &[size(3, gzip), size(4, None)],
+            "2 messages, 7 bytes, mixed",
+        ),
+    ] {
+        assert_eq!(total(sizes), expected);
+    }
 }

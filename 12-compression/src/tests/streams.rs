@@ -5,11 +5,10 @@ use std::convert::Infallible;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tonic::codegen::{Bytes, Service};
-use tower::service_fn;
+use tower::{Layer, service_fn};
 
-use super::negotiation::framed;
 use super::*;
-use crate::scale::sum;
+use crate::message_sizes::sum;
 
 async fn days(stub: &mut Stub) -> Vec<Day> {
     let mut days = stub.days(bergen()).await.unwrap().into_inner();
@@ -22,15 +21,15 @@ async fn days(stub: &mut Stub) -> Vec<Day> {
 
 #[tokio::test]
 async fn each_message_of_a_stream_is_compressed_on_its_own_and_tiny_ones_grow() {
-    let (stub, scale) = weighed(start_alone(polyglot()).await).await;
-    let year = year::of("Bergen").days;
+    let (stub, sizes) = measured(start_alone(polyglot()).await).await;
+    let year = year::report("Bergen").days;
     assert_eq!(days(&mut stub.clone()).await, year);
-    let plain = scale.read().replies;
+    let plain = sizes.take().replies;
     assert!(plain.iter().all(|day| day.encoding.is_none()));
-    for &encoding in ENCODINGS {
+    for &encoding in &BOTH {
         let mut stub = stub.clone().accept_compressed(encoding);
         assert_eq!(days(&mut stub).await, year);
-        let compressed = scale.read().replies;
+        let compressed = sizes.take().replies;
         assert_eq!(compressed.len(), plain.len());
         for (day, plain) in compressed.iter().zip(&plain) {
             assert_eq!(day.encoding, named(encoding));
@@ -40,15 +39,25 @@ async fn each_message_of_a_stream_is_compressed_on_its_own_and_tiny_ones_grow() 
     }
 }
 
+/// What the page shows: a stream goes plain to a client that accepts no encoding, so a layer says it is one.
 #[tokio::test]
-async fn this_lessons_days_go_plain_and_all_else_as_the_client_accepts() {
-    let (stub, scale) = weighed(start().await).await;
-    let mut stub = stub.accept_compressed(Gzip);
-    assert_eq!(days(&mut stub).await.len(), 365);
-    let replies = scale.read().replies;
+async fn a_layer_can_keep_a_stream_plain() {
+    let plain_days = MapRequestLayer::new(|mut request: http::Request<Body>| {
+        if request.uri().path() == "/reports.v1.Reports/Days" {
+            request.headers_mut().remove("grpc-accept-encoding");
+        }
+        request
+    });
+    let sizes = MessageSizes::default();
+    let service = sizes.measure(plain_days.layer(polyglot()));
+    let mut stub = ReportsClient::new(service).accept_compressed(Gzip);
+    let mut days = stub.days(bergen()).await.unwrap().into_inner();
+    while days.message().await.unwrap().is_some() {}
+    let replies = sizes.take().replies;
+    assert_eq!(replies.len(), 365);
     assert!(replies.iter().all(|day| day.encoding.is_none()));
     stub.fetch(bergen()).await.unwrap();
-    assert_eq!(only(scale.read()).1.encoding, named(Gzip));
+    assert_eq!(only(sizes.take()).1.encoding, named(Gzip));
 }
 
 /// An office that asks tonic to leave its stream as it is.
@@ -67,19 +76,19 @@ impl Reports for Plain {
 #[tokio::test]
 async fn tonic_does_not_disable_compression_for_a_stream() {
     let office = ReportsServer::new(Plain).send_compressed(Gzip);
-    let scale = Scale::default();
-    let stub = ReportsClient::new(scale.under(office));
+    let sizes = MessageSizes::default();
+    let stub = ReportsClient::new(sizes.measure(office));
     let mut stub = stub.accept_compressed(Gzip);
     let mut days = stub.days(bergen()).await.unwrap().into_inner();
     while days.message().await.unwrap().is_some() {}
-    let replies = scale.read().replies;
+    let replies = sizes.take().replies;
     assert_eq!(replies.len(), 365);
     assert!(replies.iter().all(|day| day.encoding == named(Gzip)));
 }
 
 /// Frames of HTTP/2 are cut where it suits the connection, not where messages begin.
 #[tokio::test]
-async fn the_scale_finds_every_message_however_a_body_is_cut() {
+async fn the_sizes_finds_every_message_however_a_body_is_cut() {
     let bytes = [
         framed(0, b"plain"),
         framed(1, &[9; 300]),
@@ -97,18 +106,18 @@ async fn the_scale_finds_every_message_however_a_body_is_cut() {
             let response = http::Response::builder().header("grpc-encoding", "gzip");
             async { Ok::<_, Infallible>(response.body(body).unwrap()) }
         });
-        let scale = Scale::default();
+        let sizes = MessageSizes::default();
         let request = http::Request::new(Body::empty());
-        let answer = scale.under(answer).call(request).await.unwrap();
+        let answer = sizes.measure(answer).call(request).await.unwrap();
         assert_eq!(
             answer.into_body().collect().await.unwrap().to_bytes(),
             bytes
         );
-        let read: Vec<_> = scale
-            .read()
+        let read: Vec<_> = sizes
+            .take()
             .replies
             .iter()
-            .map(|weight| weight.to_string())
+            .map(|size| size.to_string())
             .collect();
         let expected = [
             "5 bytes, plain",
