@@ -1,7 +1,7 @@
 //! Turns `protos/archive.proto` into Rust, before the lesson itself is compiled.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo:rerun-if-changed=../protos");
+    println!("cargo:rerun-if-changed=../protos/archive.proto");
     let protos = protox::compile(["archive.proto"], ["../protos"])?;
     // Default stubs: a method that a lesson does not implement answers UNIMPLEMENTED.
     tonic_prost_build::configure()

@@ -1,40 +1,30 @@
-//! Which codes tell a client that asking again may help.
+//! What a client can do about a call that has failed.
 
-use std::fmt;
+use tonic::{Code, Status};
 
-use tonic::Code;
-
-/// What a client may do with a call that has failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retry {
-    /// The call has succeeded.
-    NotNeeded,
-    /// Send the same call again, after a pause. If it may have been carried out before, only a call that does no
-    /// harm twice.
-    AsItIs,
-    /// Begin again what the call is a part of: read anew, then decide anew.
-    HigherUp,
-    /// The same call fails again, or nobody knows what it has done.
-    No,
-}
-
-/// What `code` allows, when nothing more is known of the method. See `google/rpc/code.proto`.
-pub fn advice(code: Code) -> Retry {
+/// What to do after `code`, if nothing more is known of the method. See `google/rpc/code.proto`.
+pub fn advice(code: Code) -> &'static str {
     match code {
-        Code::Ok => Retry::NotNeeded,
-        Code::Unavailable => Retry::AsItIs,
-        Code::Aborted => Retry::HigherUp,
-        _ => Retry::No,
+        Code::Ok => "",
+        // Nothing is wrong with the call: send the same one again, after a pause.
+        Code::Unavailable => "try again",
+        // Something has changed under the caller: read anew, decide anew.
+        Code::Aborted => "start over",
+        _ => "give up",
     }
 }
 
-impl fmt::Display for Retry {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(match self {
-            Self::NotNeeded => "",
-            Self::AsItIs => "as it is",
-            Self::HigherUp => "higher up",
-            Self::No => "no",
-        })
-    }
+/// Exercise 2: makes `call` until it succeeds, as long as asking again can help.
+///
+/// It makes `attempts` calls at most.
+///
+/// # Errors
+///
+/// The error of the last attempt.
+pub async fn ask_again<T>(
+    attempts: u32,
+    mut call: impl AsyncFnMut() -> Result<T, Status>,
+) -> Result<T, Status> {
+    let _ = attempts;
+    call().await
 }

@@ -1,150 +1,126 @@
-//! The archive's own rules: which code, and what a client can do about it.
-
-use tokio_stream::once;
+//! The archive's rules: which code, and which rule comes first.
 
 use super::*;
-use crate::archive::Word;
-use crate::provoke::{correction, document, page};
-use crate::table::TABLE;
 
-async fn read_page(archive: &mut Stub, title: &str, number: u32) -> Code {
-    ending(archive.read_page(with_card(page(title, number))).await).code()
-}
-
-async fn order(archive: &mut Stub, title: &str) -> Code {
-    ending(archive.order(with_card(document(title))).await).code()
+#[tokio::test]
+async fn each_rule_for_a_page_has_its_code() {
+    let url = start(ReadingRoom::default()).await;
+    let mut ann = reader(url.clone());
+    for (title, number, expected) in [
+        ("codex", 1, Code::Ok),
+        ("codex", 2, Code::DataLoss),
+        ("codex", 3, Code::Ok),
+        ("codex", 4, Code::OutOfRange),
+        ("codex", u32::MAX, Code::OutOfRange),
+        // Page 0 is wrong whatever the archive holds, so nothing else is looked at.
+        ("codex", 0, Code::InvalidArgument),
+        ("atlas", 0, Code::InvalidArgument),
+        ("atlas", 1, Code::NotFound),
+        ("", 1, Code::NotFound),
+        // Where it lies is nothing for readers who may not see it.
+        ("secret", 99, Code::PermissionDenied),
+        // What it holds is known only when it has been brought.
+        ("letters", 99, Code::FailedPrecondition),
+        ("scrolls", 1, Code::FailedPrecondition),
+    ] {
+        let got = code(ann.read_page(page(title, number)).await);
+        assert_eq!(got, expected, "page {number} of `{title}`");
+    }
 }
 
 #[tokio::test]
-async fn invalid_argument_failed_precondition_and_out_of_range_are_told_apart() {
-    let mut archive = stub().await;
-    // No state of the archive makes this right.
-    for title in ["codex", "letters", "atlas"] {
-        assert_eq!(
-            read_page(&mut archive, title, 0).await,
-            Code::InvalidArgument
-        );
+async fn every_method_wants_a_card_that_is_known() {
+    let url = start(ReadingRoom::default()).await;
+    let mut nobody = ArchiveClient::new(channel(url).unwrap());
+    let forged = |request| {
+        let mut request = Request::new(request);
+        request
+            .metadata_mut()
+            .insert("card", "librarian".parse().unwrap());
+        request
+    };
+    for got in [
+        code(nobody.read_page(page("codex", 1)).await),
+        code(nobody.order(document("letters")).await),
+        code(nobody.order(forged(document("letters"))).await),
+        code(nobody.send_back(document("codex")).await),
+        code(nobody.correct(correction("codex", 1, 0, "x")).await),
+        code(nobody.register(document("atlas")).await),
+    ] {
+        assert_eq!(got, Code::Unauthenticated);
     }
-    // Another state would: here a longer document, there one that has been ordered.
-    assert_eq!(read_page(&mut archive, "codex", 4).await, Code::OutOfRange);
-    let code = read_page(&mut archive, "letters", 1).await;
-    assert_eq!(code, Code::FailedPrecondition);
-    while order(&mut archive, "letters").await != Code::Ok {}
-    assert_eq!(read_page(&mut archive, "letters", 1).await, Code::Ok);
-    assert_eq!(
-        read_page(&mut archive, "letters", 2).await,
-        Code::OutOfRange
-    );
 }
 
 #[tokio::test]
-async fn unavailable_aborted_and_failed_precondition_are_told_apart() {
-    let mut archive = stub().await;
-    // UNAVAILABLE: the same call again, and nothing else.
-    assert_eq!(order(&mut archive, "letters").await, Code::Unavailable);
-    assert_eq!(order(&mut archive, "letters").await, Code::Ok);
-
-    // ABORTED: the same call again never helps, but reading and deciding again does.
-    let first = correction("codex", 1, "Ann's text");
-    archive.correct(with_card(first)).await.unwrap();
-    let mut second = correction("codex", 1, "Bob's text");
-    for _ in 0..3 {
-        let status = ending(archive.correct(with_card(second.clone())).await);
-        assert_eq!(status.code(), Code::Aborted);
+async fn an_order_is_unavailable_until_the_lift_is_there() {
+    let mut ann = reader(start(ReadingRoom::default()).await);
+    for expected in [Code::Unavailable, Code::Ok, Code::Ok] {
+        assert_eq!(code(ann.order(document("letters")).await), expected);
     }
-    let now = archive
-        .read_page(with_card(page("codex", 1)))
+    assert_eq!(code(ann.read_page(page("letters", 1)).await), Code::Ok);
+    assert_eq!(code(ann.send_back(document("letters")).await), Code::Ok);
+    let read = ann.read_page(page("letters", 1)).await;
+    assert_eq!(code(read), Code::FailedPrecondition);
+    // The lift has gone down with it.
+    for expected in [Code::Unavailable, Code::Ok] {
+        assert_eq!(code(ann.order(document("letters")).await), expected);
+    }
+    for title in ["atlas", "secret"] {
+        assert_ne!(code(ann.send_back(document(title)).await), Code::Ok);
+    }
+}
+
+#[tokio::test]
+async fn a_correction_of_a_page_that_has_changed_is_aborted() {
+    let mut ann = reader(start(ReadingRoom::default()).await);
+    let stair = || correction("codex", 1, 0, "In the beginning was a stair.");
+    let corrected = ann.correct(stair()).await.unwrap().into_inner();
+    assert_eq!(corrected.version, 1);
+    assert_eq!(code(ann.correct(stair()).await), Code::Aborted);
+    let now = ann.read_page(page("codex", 1)).await.unwrap().into_inner();
+    assert_eq!(now, corrected);
+    // A page that mice have eaten can be written again.
+    ann.correct(correction("codex", 2, 0, "Ça va."))
         .await
         .unwrap();
-    second.version = now.into_inner().version;
-    archive.correct(with_card(second)).await.unwrap();
+    assert_eq!(code(ann.read_page(page("codex", 2)).await), Code::Ok);
+}
 
-    // FAILED_PRECONDITION: neither helps, until something else has been done.
-    archive
-        .send_back(with_card(document("letters")))
-        .await
-        .unwrap();
-    for _ in 0..3 {
-        let code = read_page(&mut archive, "letters", 1).await;
-        assert_eq!(code, Code::FailedPrecondition);
+#[tokio::test]
+async fn what_a_caller_can_make_the_archive_keep_is_bounded() {
+    let mut ann = reader(start(ReadingRoom::default()).await);
+    for (length, expected) in [
+        (0, Code::InvalidArgument),
+        (1, Code::Ok),
+        (10_000, Code::Ok),
+        (10_001, Code::InvalidArgument),
+    ] {
+        let version = ann
+            .read_page(page("codex", 1))
+            .await
+            .unwrap()
+            .into_inner()
+            .version;
+        let text = "x".repeat(length);
+        let got = code(ann.correct(correction("codex", 1, version, &text)).await);
+        assert_eq!(got, expected, "a page of {length} bytes");
     }
-}
-
-#[tokio::test]
-async fn unauthenticated_permission_denied_and_not_found_are_told_apart() {
-    let mut archive = stub().await;
-    let mut read = async |card: Option<&'static str>, title| {
-        let mut request = tonic::Request::new(page(title, 1));
-        if let Some(card) = card {
-            request.metadata_mut().insert("card", card.parse().unwrap());
-        }
-        ending(archive.read_page(request).await).code()
-    };
-    // Who are you?
-    assert_eq!(read(None, "secret").await, Code::Unauthenticated);
-    assert_eq!(read(Some("forged"), "secret").await, Code::Unauthenticated);
-    assert_eq!(read(None, "atlas").await, Code::Unauthenticated);
-    // You are known, and may not.
-    assert_eq!(read(Some("reader"), "secret").await, Code::PermissionDenied);
-    // Nobody may, for there is no such thing.
-    assert_eq!(read(Some("reader"), "atlas").await, Code::NotFound);
-    assert_eq!(read(Some("archivist"), "atlas").await, Code::NotFound);
-    // An archivist may; the sealed document has no pages yet.
-    assert_eq!(read(Some("archivist"), "secret").await, Code::OutOfRange);
-}
-
-#[tokio::test]
-async fn a_title_can_be_taken_and_a_page_lost() {
-    let mut archive = stub().await;
-    let mut register = async |title| ending(archive.register(with_card(document(title))).await);
-    assert_eq!(register("").await.code(), Code::InvalidArgument);
-    assert_eq!(register("codex").await.code(), Code::AlreadyExists);
-    assert_eq!(register("atlas").await.code(), Code::Ok);
-    assert_eq!(register("atlas").await.code(), Code::AlreadyExists);
-    assert_eq!(read_page(&mut archive, "codex", 2).await, Code::DataLoss);
-}
-
-#[tokio::test]
-async fn the_shelves_can_be_full() {
-    let mut archive = stub().await;
-    let mut registered = 0;
-    let status = loop {
-        let title = document(&format!("document {registered}"));
-        match archive.register(with_card(title)).await {
-            Ok(_) => registered += 1,
-            Err(status) => break status,
-        }
-    };
-    assert_eq!(registered, 1000 - 5, "five are there from the beginning");
-    assert_eq!(status.code(), Code::ResourceExhausted);
-}
-
-#[tokio::test]
-async fn a_search_answers_word_by_word() {
-    let mut archive = stub().await;
-    let words = once(Word {
-        word: "lift".to_owned(),
-    });
-    let hits = archive.search(with_card(words)).await.unwrap();
-    let mut hits = hits.into_inner();
-    let first = hits.message().await.unwrap().unwrap();
-    assert_eq!(first.pages, [page("codex", 1)]);
-    assert_eq!(hits.message().await.unwrap(), None);
-}
-
-/// `statuscodes.md` promises it, so that a client knows who speaks. tonic alone breaks the promise.
-#[test]
-fn seven_codes_are_never_made_by_grpc_itself() {
-    let never = [
-        Code::InvalidArgument,
-        Code::NotFound,
-        Code::AlreadyExists,
-        Code::FailedPrecondition,
-        Code::Aborted,
-        Code::OutOfRange,
-        Code::DataLoss,
-    ];
-    let broken = TABLE.map(|row| row.tonic);
-    assert!(TABLE.iter().all(|row| !never.contains(&row.corrected)));
-    assert!(broken.contains(&Code::OutOfRange));
+    for (title, expected) in [
+        (String::new(), Code::InvalidArgument),
+        ("é".repeat(50), Code::Ok),
+        ("é".repeat(51), Code::InvalidArgument),
+        ("codex".to_owned(), Code::AlreadyExists),
+        ("\u{1f4dc} \u{0}".to_owned(), Code::Ok),
+    ] {
+        let got = code(ann.register(document(&title)).await);
+        assert_eq!(got, expected, "a new title of {} bytes", title.len());
+    }
+    // Four documents were there at first, and two are new.
+    for number in 7..=100 {
+        ann.register(document(&format!("volume {number}")))
+            .await
+            .unwrap();
+    }
+    let got = code(ann.register(document("volume 101")).await);
+    assert_eq!(got, Code::ResourceExhausted);
 }
