@@ -1,7 +1,5 @@
-//! Refuses metadata that gRPC does not allow, before it is sent: reserved names and illegal characters.
-//!
-//! The rules are those of PROTOCOL-HTTP2, section "Requests": *Custom-Metadata*, *Header-Name* and
-//! *ASCII-Value*. tonic keeps to those of HTTP, which allow more.
+//! Refuses metadata that gRPC doesn't allow, before it is sent: reserved names and illegal
+//! characters.
 
 use tonic::metadata::{KeyAndValueRef, MetadataMap};
 use tonic::{Request, Status};
@@ -18,14 +16,28 @@ const WRITTEN_BY_TONIC: [&str; 5] = [
 /// [`Request::set_timeout`] writes this one, right into the metadata of the application.
 const TIMEOUT: &str = "grpc-timeout";
 
-/// Whether `name` belongs to gRPC itself and is not for an application.
+/// Names that HTTP/2 forbids (RFC 9113, section 8.2.2), or that would say something untrue.
+const HTTPS_OWN: [&str; 7] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Whether `name` belongs to gRPC or HTTP itself and isn't for an application: `grpc-…`,
+/// `content-type`, `te` (PROTOCOL-HTTP2, *Requests*), `connection` and what else describes a
+/// connection (RFC 9113, section 8.2.2).
 pub fn is_reserved(name: &str) -> bool {
-    name.starts_with("grpc-") || name == "content-type" || name == "te"
+    name.starts_with("grpc-") || name == "content-type" || name == "te" || HTTPS_OWN.contains(&name)
 }
 
 /// Checks the metadata of one request where the application has written it.
 ///
-/// Only here can reserved names be told from those that tonic adds.
+/// Only here can reserved names be told from those that tonic adds. `grpc-timeout` may be there:
+/// [`Request::set_timeout`] writes it.
 ///
 /// # Errors
 ///
@@ -36,8 +48,8 @@ pub fn check<T>(request: &Request<T>) -> Result<(), Status> {
 
 /// Checks the metadata of every call of a stub: an interceptor, which can't be forgotten.
 ///
-/// It comes after tonic and lets pass the names that tonic writes, whoever wrote them. tonic has removed
-/// `grpc-status` and `grpc-message` by then, without a word.
+/// It comes after tonic and lets pass the names that tonic writes, whoever wrote them. tonic has
+/// removed `grpc-status` and `grpc-message` by then, without a word.
 ///
 /// # Errors
 ///
@@ -49,27 +61,23 @@ pub fn check_metadata(request: Request<()>) -> Result<Request<()>, Status> {
 
 fn check_map(metadata: &MetadataMap, allowed: &[&str]) -> Result<(), Status> {
     for entry in metadata.iter() {
-        let name = match entry {
-            KeyAndValueRef::Ascii(key, value) => {
-                if !value.as_bytes().iter().all(|&byte| is_printable(byte)) {
-                    return Err(Status::invalid_argument(format!(
-                        "the value of {key} is not printable ASCII"
-                    )));
-                }
-                key.as_str()
+        let (name, is_text) = match entry {
+            KeyAndValueRef::Ascii(name, value) => {
+                let bytes = value.as_encoded_bytes();
+                (name.as_str(), bytes.iter().copied().all(is_printable))
             }
-            KeyAndValueRef::Binary(key, _) => key.as_str(),
+            KeyAndValueRef::Binary(name, _) => (name.as_str(), true),
         };
-        if is_reserved(name) && !allowed.contains(&name) {
-            return Err(Status::invalid_argument(format!(
-                "{name} is a name that gRPC keeps for itself"
-            )));
-        }
-        if !name.bytes().all(is_for_names) {
-            return Err(Status::invalid_argument(format!(
-                "{name} isn't a name for metadata: use a-z, 0-9, and any of _-."
-            )));
-        }
+        let fault = if !name.bytes().all(is_for_names) {
+            "isn't a name for metadata: use a-z, 0-9, and any of _-."
+        } else if is_reserved(name) && !allowed.contains(&name) {
+            "is a name that gRPC and HTTP keep for themselves"
+        } else if !is_text {
+            "has a value that isn't printable ASCII: encode it, or use a name that ends in -bin"
+        } else {
+            continue;
+        };
+        return Err(Status::invalid_argument(format!("{name} {fault}")));
     }
     Ok(())
 }

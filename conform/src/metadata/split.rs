@@ -1,12 +1,15 @@
 //! Keeps headers and trailers of a response apart, which tonic's client merges for a single reply.
 
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http_body_util::BodyExt;
+use pin_project_lite::pin_project;
+use tonic::Status;
 use tonic::body::Body;
-use tonic::codegen::http::{Request, Response};
-use tonic::codegen::{Body as HttpBody, BoxFuture, Bytes, Service, StdError};
+use tonic::codegen::http::{HeaderMap, Request, Response};
+use tonic::codegen::{Body as HttpBody, Bytes, Service, StdError};
 use tonic::metadata::MetadataMap;
 use tower::Layer;
 
@@ -23,7 +26,8 @@ impl ResponseMetadata {
         &self.headers
     }
 
-    /// What the server said after the last message. Empty until the answer has been read to its end.
+    /// What the server said after the last message, beside the status. Empty until the response
+    /// has been read to its end.
     pub fn trailers(&self) -> MetadataMap {
         self.trailers.get().cloned().unwrap_or_default()
     }
@@ -49,6 +53,9 @@ impl<S> Layer<S> for SplitMetadataLayer {
 }
 
 /// A channel that puts [`ResponseMetadata`] into the extensions of each response.
+///
+/// The metadata of an error is in its [`Status`]: tonic merges it there, and there are no
+/// extensions.
 #[derive(Clone, Copy, Debug)]
 pub struct SplitMetadata<S> {
     inner: S,
@@ -57,21 +64,42 @@ pub struct SplitMetadata<S> {
 impl<S, B> Service<Request<Body>> for SplitMetadata<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
-    S::Future: Send + 'static,
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<StdError>,
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = BoxFuture<Self::Response, Self::Error>;
+    type Future = SplitMetadataFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let response = self.inner.call(request);
-        Box::pin(async move { Ok(split(response.await?)) })
+        SplitMetadataFuture {
+            inner: self.inner.call(request),
+        }
+    }
+}
+
+pin_project! {
+    /// The response of a [`SplitMetadata`].
+    pub struct SplitMetadataFuture<F> {
+        #[pin]
+        inner: F,
+    }
+}
+
+impl<F, B, E> Future for SplitMetadataFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
+{
+    type Output = Result<Response<Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(ready!(self.project().inner.poll(cx)).map(split))
     }
 }
 
@@ -88,9 +116,20 @@ where
     });
     let body = body.map_frame(move |frame| {
         if let Some(found) = frame.trailers_ref() {
-            trailers.get_or_init(|| MetadataMap::from_headers(found.clone()));
+            trailers.get_or_init(|| MetadataMap::from_headers(without_status(found.clone())));
         }
         frame
     });
     Response::from_parts(head, Body::new(body))
+}
+
+fn without_status(mut trailers: HeaderMap) -> HeaderMap {
+    for name in [
+        Status::GRPC_STATUS,
+        Status::GRPC_MESSAGE,
+        Status::GRPC_STATUS_DETAILS,
+    ] {
+        trailers.remove(name);
+    }
+    trailers
 }

@@ -1,12 +1,15 @@
 //! Trailers for a call that succeeds: a layer that writes what the handler said after the last message.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http_body_util::BodyExt;
+use pin_project_lite::pin_project;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, Request, Response};
-use tonic::codegen::{Body as HttpBody, BoxFuture, Bytes, Service, StdError};
+use tonic::codegen::{Body as HttpBody, Bytes, Service, StdError};
 use tonic::metadata::MetadataMap;
 use tower::Layer;
 
@@ -43,7 +46,7 @@ impl Trailers {
         B::Error: Into<StdError>,
     {
         let (mut head, body) = response.into_parts();
-        if head.headers.contains_key("grpc-status") {
+        if head.headers.contains_key(Status::GRPC_STATUS) {
             self.add_to(&mut head.headers);
             return Response::from_parts(head, Body::new(body));
         }
@@ -97,13 +100,12 @@ pub struct WithTrailers<S> {
 impl<S, B> Service<Request<Body>> for WithTrailers<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
-    S::Future: Send + 'static,
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<StdError>,
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = BoxFuture<Self::Response, Self::Error>;
+    type Future = WithTrailersFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -112,7 +114,33 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let trailers = Trailers::default();
         request.extensions_mut().insert(trailers.clone());
-        let response = self.inner.call(request);
-        Box::pin(async move { Ok(trailers.follow(response.await?)) })
+        WithTrailersFuture {
+            inner: self.inner.call(request),
+            trailers,
+        }
+    }
+}
+
+pin_project! {
+    /// The response of a [`WithTrailers`].
+    pub struct WithTrailersFuture<F> {
+        #[pin]
+        inner: F,
+        trailers: Trailers,
+    }
+}
+
+impl<F, B, E> Future for WithTrailersFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
+{
+    type Output = Result<Response<Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.inner.poll(cx));
+        Poll::Ready(response.map(|response| this.trailers.clone().follow(response)))
     }
 }
