@@ -1,4 +1,99 @@
 //! A call ends when its deadline passes, with DEADLINE_EXCEEDED, on both sides.
+//!
+//! # The promise
+//!
+//! A client says how long it waits for a call. When that time is up the call is over, wherever it stands:
+//! the client sees DEADLINE_EXCEEDED, and the server stops working for nobody. A server knows how much
+//! time a call has left and passes that on to the calls that it makes itself. So says gRPC's guide
+//! [Deadlines]; the header that carries the time is defined in [gRPC over HTTP/2], *Requests*.
+//!
+//! # tonic 0.14.9
+//!
+//! * A call whose time is up ends with CANCELLED, "Timeout expired".
+//! * The time covers a call until its response's headers come. It covers neither connecting nor the
+//!   messages of a stream.
+//! * A handler has no means to learn its deadline. A `grpc-timeout` that breaks the grammar is overlooked.
+//! * [`tonic::Request::set_timeout`] panics past 99,999,999 hours.
+//!
+//! # With this module
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use conform::deadline::{ClientDeadlineLayer, Deadline, ServerDeadlineLayer};
+//! use greeter::greeter_client::GreeterClient;
+//! use greeter::greeter_server::{Greeter, GreeterServer};
+//! use greeter::{Greeting, Name};
+//! use tokio::net::TcpListener;
+//! use tonic::transport::server::TcpIncoming;
+//! use tonic::transport::{Endpoint, Server};
+//! use tonic::{Code, Request, Response, Status};
+//! use tower::Layer;
+//!
+//! struct Slow;
+//!
+//! #[tonic::async_trait]
+//! impl Greeter for Slow {
+//!     async fn greet(&self, request: Request<Name>) -> Result<Response<Greeting>, Status> {
+//!         let deadline = Deadline::of(&request).ok_or(Status::internal("no layer"))?;
+//!         // A call that this one depends on has the time that is left.
+//!         let mut next = Request::new(Name::default());
+//!         deadline.pass_on(&mut next);
+//!         // Dropped when the deadline passes.
+//!         std::future::pending().await
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! let endpoint = Endpoint::from_shared(format!("http://{}", listener.local_addr()?))?;
+//! tokio::spawn(
+//!     Server::builder()
+//!         .layer(ServerDeadlineLayer::new().limit(Duration::from_secs(30)))
+//!         .add_service(GreeterServer::new(Slow))
+//!         .serve_with_incoming(TcpIncoming::from(listener)),
+//! );
+//!
+//! let layer = ClientDeadlineLayer::new().default_timeout(Duration::from_secs(5));
+//! let mut stub = GreeterClient::new(layer.layer(endpoint.connect_lazy()));
+//! let mut request = Request::new(Name::default());
+//! request.set_timeout(Duration::from_millis(20));
+//! let status = stub.greet(request).await.unwrap_err();
+//! assert_eq!(status.code(), Code::DeadlineExceeded);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The client's side
+//!
+//! [`ClientDeadlineLayer`] counts from the call to the stub. Connecting, waiting for a place on the
+//! connection, the response's headers, each message of a stream and the status are all covered. When the
+//! time is up, the call is dropped, which resets it: also a bidirectional one whose upload is still
+//! open. Put it outside of all other layers, so that it covers their time too.
+//!
+//! The header that travels is written when the layer below has room for the call, and holds the time that is
+//! left at that moment. A [`Channel`](tonic::transport::Channel) takes calls before it has connected; time
+//! spent connecting isn't taken off, since nothing above a channel can see it. The server then counts from
+//! a later moment than the client; the client's reset ends the call on time all the same.
+//!
+//! A server that gives up a moment before the client says CANCELLED if it is tonic alone. Within the last
+//! millisecond that is taken for the deadline's own doing, as grpc-go takes it.
+//!
+//! # The server's side
+//!
+//! [`ServerDeadlineLayer`] puts a [`Deadline`] into the request. When it passes, the handler's future, or the
+//! stream that it has returned, is dropped, and the call ends with DEADLINE_EXCEEDED. What the handler has
+//! spawned goes on: give it a token of the module `cancel`, or a deadline of its own.
+//!
+//! A client that gives up resets its call, and a reset upload looks finished to a handler of tonic: see
+//! `DetectAbortedUpload` in the module `cancel`.
+//!
+//! A `grpc-timeout` that breaks the grammar is refused with INTERNAL, as grpc-go refuses it, and so is a
+//! second one beside the first.
+//!
+//! [Deadlines]: https://grpc.io/docs/guides/deadlines/
+//! [gRPC over HTTP/2]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests
 
 use std::time::Duration;
 

@@ -146,23 +146,22 @@ where
         let result = match poll_call(this.state.as_mut(), *this.deadline, context) {
             Poll::Ready(result) => result,
             Poll::Pending => {
-                let expired = this.expired.as_pin_mut();
+                let expired = this.expired.as_mut().as_pin_mut();
                 ready!(expired.map_or(Poll::Pending, |expired| expired.poll(context)));
                 Ok(exceeded().into_http())
             }
         };
         this.state.set(State::Over);
-        let Some(deadline) = *this.deadline else {
-            return Poll::Ready(result);
-        };
-        Poll::Ready(match result {
-            Ok(response) if is_cancelled(response.headers()) && deadline.is_due() => {
+        this.expired.set(None);
+        // As late as that, an error or CANCELLED is the deadline's own doing: grpc-go says so too.
+        let is_due = this.deadline.is_some_and(Deadline::is_due);
+        Poll::Ready(match (result, *this.deadline) {
+            (Ok(response), _) if is_due && is_cancelled(response.headers()) => {
                 Ok(exceeded().into_http())
             }
-            Ok(response) => Ok(bound(response, deadline, Side::Client)),
-            // Within a millisecond of the deadline an error is the deadline's own doing.
-            Err(error) if deadline.is_due() || is_expiry(&*error) => Ok(exceeded().into_http()),
-            Err(error) => Err(error),
+            (Ok(response), Some(deadline)) => Ok(bound(response, deadline, Side::Client)),
+            (Err(error), _) if is_due || is_expiry(&*error) => Ok(exceeded().into_http()),
+            (result, _) => result,
         })
     }
 }
@@ -212,7 +211,7 @@ where
     }
 }
 
-/// Whether the channel's own timer was a moment faster than ours. tonic reports that as CANCELLED.
+/// Whether the channel's own timer was faster, which tonic reports as CANCELLED.
 fn is_expiry(error: &(dyn Error + 'static)) -> bool {
     iter::successors(Some(error), |&error| error.source()).any(|error| error.is::<TimeoutExpired>())
 }
@@ -223,7 +222,7 @@ fn upload(body: Body, deadline: Deadline) -> Body {
         return body;
     }
     Body::new(Upload {
-        inner: body,
+        inner: Some(body),
         expired: sleep_until(deadline.instant()),
     })
 }
@@ -231,7 +230,8 @@ fn upload(body: Body, deadline: Deadline) -> Body {
 pin_project! {
     // Dropping the replies of a call doesn't cancel it while its upload is open: the upload has to fail.
     struct Upload {
-        inner: Body,
+        // `None` once the deadline has passed.
+        inner: Option<Body>,
         #[pin]
         expired: Sleep,
     }
@@ -246,15 +246,19 @@ impl HttpBody for Upload {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
         let this = self.project();
-        if let Poll::Ready(frame) = Pin::new(this.inner).poll_frame(context) {
+        let Some(inner) = this.inner else {
+            return Poll::Ready(None);
+        };
+        if let Poll::Ready(frame) = Pin::new(inner).poll_frame(context) {
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         ready!(this.expired.poll(context));
+        *this.inner = None;
         // hyper resets the stream with the reason that it finds in the error.
         Poll::Ready(Some(Err(h2::Error::from(h2::Reason::CANCEL).into())))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 }

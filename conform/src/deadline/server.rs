@@ -145,13 +145,13 @@ where
                 response,
                 expired,
                 deadline,
-            } => match response.poll(context) {
-                Poll::Ready(result) => {
-                    result.map(|response| bound(response, *deadline, Side::Server))
-                }
+            } => match expired.poll(context) {
+                // The clock first: a handler must not take an upload that the deadline has cut short
+                // for a finished one.
+                Poll::Ready(()) => Ok(exceeded().into_http()),
                 Poll::Pending => {
-                    ready!(expired.poll(context));
-                    Ok(exceeded().into_http())
+                    let result = ready!(response.poll(context));
+                    result.map(|response| bound(response, *deadline, Side::Server))
                 }
             },
             StateProj::Refused { status } => match status.take() {
