@@ -40,12 +40,14 @@ impl fmt::Display for State {
     }
 }
 
-/// Watches over a connector. Give the first to [`connect_with_connector_lazy`], and read the second.
+/// Watches over a connector. Give the first to [`connect_with_connector_lazy`], and read the
+/// second.
 ///
-/// The second knows the newest state, not all that were: whoever looks seldom misses some. It knows less
-/// than a channel of gRPC's other libraries. READY means that the other end took the connection, not that
-/// it speaks HTTP/2. A connection that the server is about to close is READY until it is closed. And there
-/// is no backoff: TRANSIENT_FAILURE lasts until the next call, which tries again at once.
+/// The second knows the newest state, not all that were: whoever looks seldom misses some. It
+/// knows less than a channel of gRPC's other libraries. READY means that the other end took the
+/// connection, not that it speaks HTTP/2. A connection that the server is about to close is
+/// READY until it is closed. And there is no backoff: TRANSIENT_FAILURE lasts until the next
+/// call, which tries again at once.
 ///
 /// [`connect_with_connector_lazy`]: tonic::transport::Endpoint::connect_with_connector_lazy
 pub fn observe<C>(connector: C) -> (Observed<C>, watch::Receiver<State>) {

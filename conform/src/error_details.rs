@@ -1,4 +1,5 @@
-//! The client's guard: details that tonic can't decode are taken away before tonic tries, and panics.
+//! The client's guard: details that tonic can't decode are taken away before tonic tries, and
+//! panics.
 
 use std::mem;
 use std::task::{Context, Poll};

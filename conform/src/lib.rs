@@ -26,3 +26,7 @@ pub mod server;
 pub mod status;
 #[cfg(feature = "stream")]
 pub mod stream;
+
+#[cfg(test)]
+#[allow(dead_code)]
+mod testing;

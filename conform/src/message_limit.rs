@@ -1,26 +1,101 @@
-//! Messages that are too large end their call with RESOURCE_EXHAUSTED.
+//! Messages that are too large end their call with RESOURCE_EXHAUSTED, on both sides and in both
+//! directions.
+//!
+//! # The promise
+//!
+//! "Message exceeded the maximum size" is RESOURCE_EXHAUSTED: [statuscodes.md], and what gRPC's
+//! other libraries do with their *max receive message length* and *max send message length*.
+//!
+//! # What tonic 0.14.9 does
+//!
+//! | limit of a stub or a service | tonic | with these layers |
+//! |---|---|---|
+//! | `max_decoding_message_size`, 4 MiB unless set | OUT_OF_RANGE | RESOURCE_EXHAUSTED |
+//! | `max_encoding_message_size` of a service | OUT_OF_RANGE | RESOURCE_EXHAUSTED |
+//! | `max_encoding_message_size` of a stub | INTERNAL "h2 protocol error" | RESOURCE_EXHAUSTED |
+//!
+//! # Example
+//!
+//! ```
+//! use conform::message_limit::{ClientMessageLimitLayer, ServerMessageLimitLayer};
+//! use greeter::greeter_client::GreeterClient;
+//! use greeter::greeter_server::{Greeter, GreeterServer};
+//! use tonic::transport::{Channel, Server};
+//! use tower::Layer;
+//!
+//! const LIMIT: usize = 1024 * 1024;
+//!
+//! fn server(greeter: impl Greeter) {
+//!     Server::builder()
+//!         .layer(ServerMessageLimitLayer::new(LIMIT))
+//!         .add_service(GreeterServer::new(greeter));
+//! }
+//!
+//! fn client(channel: Channel) {
+//!     let channel = ClientMessageLimitLayer::new(LIMIT).outgoing(LIMIT).layer(channel);
+//!     let greeter = GreeterClient::new(channel);
+//! #   drop(greeter);
+//! }
+//! # let _ = client;
+//! ```
+//!
+//! # Limits above 4 MiB
+//!
+//! tonic's own limit stands behind the layer's. It must be at least as large, or tonic meets the
+//! message first: call `max_decoding_message_size` on the generated client or server with the
+//! same number.
+//!
+//! # What is counted
+//!
+//! The length of each message as it travels. What a compressed message becomes is checked by
+//! tonic against its own limit, and is RESOURCE_EXHAUSTED in tonic too. Nothing is held back or
+//! copied: messages before the one that is too large arrive, and that one isn't read.
+//!
+//! [statuscodes.md]: https://grpc.github.io/grpc/core/md_doc_statuscodes.html
 
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
 
+use pin_project_lite::pin_project;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
-use tonic::codegen::{Body as HttpBody, BoxFuture, Bytes, Service, StdError};
+use tonic::codegen::{Body as HttpBody, Bytes, Service, StdError};
 use tower::Layer;
 
 mod body;
+#[cfg(test)]
+mod tests;
 
-use self::body::LimitedBody;
+use self::body::{End, LimitedBody};
+
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    incoming: usize,
+    outgoing: Option<usize>,
+}
 
 /// Makes [`ServerMessageLimit`].
 #[derive(Clone, Copy, Debug)]
 pub struct ServerMessageLimitLayer {
-    limit: usize,
+    limits: Limits,
 }
 
 impl ServerMessageLimitLayer {
     /// Takes request messages of up to `bytes` bytes.
     pub fn new(bytes: usize) -> Self {
-        Self { limit: bytes }
+        let limits = Limits {
+            incoming: bytes,
+            outgoing: None,
+        };
+        Self { limits }
+    }
+
+    /// Sends reply messages of up to `bytes` bytes. Without a limit unless set.
+    pub fn outgoing(mut self, bytes: usize) -> Self {
+        self.limits.outgoing = Some(bytes);
+        self
     }
 }
 
@@ -28,48 +103,63 @@ impl<S> Layer<S> for ServerMessageLimitLayer {
     type Service = ServerMessageLimit<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ServerMessageLimit {
-            inner,
-            limit: self.limit,
-        }
+        let limits = self.limits;
+        ServerMessageLimit { inner, limits }
     }
 }
 
-/// Services that refuse requests above a limit.
+/// Services that neither take nor send messages above a limit.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerMessageLimit<S> {
     inner: S,
-    limit: usize,
+    limits: Limits,
 }
 
-impl<S> Service<Request<Body>> for ServerMessageLimit<S>
+impl<S, B> Service<Request<Body>> for ServerMessageLimit<S>
 where
-    S: Service<Request<Body>>,
+    S: Service<Request<Body>, Response = Response<B>>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
 {
-    type Response = S::Response;
+    type Response = Response<Body>;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let request = request.map(|body| LimitedBody::around(body, self.limit));
-        self.inner.call(request)
+        let limit = self.limits.incoming;
+        let request = request.map(|body| LimitedBody::limit(body, limit, End::Error));
+        ResponseFuture {
+            inner: self.inner.call(request),
+            limit: self.limits.outgoing,
+            end: End::Trailers,
+        }
     }
 }
 
 /// Makes [`ClientMessageLimit`].
 #[derive(Clone, Copy, Debug)]
 pub struct ClientMessageLimitLayer {
-    limit: usize,
+    limits: Limits,
 }
 
 impl ClientMessageLimitLayer {
     /// Takes reply messages of up to `bytes` bytes.
     pub fn new(bytes: usize) -> Self {
-        Self { limit: bytes }
+        let limits = Limits {
+            incoming: bytes,
+            outgoing: None,
+        };
+        Self { limits }
+    }
+
+    /// Sends request messages of up to `bytes` bytes. Without a limit unless set.
+    pub fn outgoing(mut self, bytes: usize) -> Self {
+        self.limits.outgoing = Some(bytes);
+        self
     }
 }
 
@@ -77,41 +167,83 @@ impl<S> Layer<S> for ClientMessageLimitLayer {
     type Service = ClientMessageLimit<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ClientMessageLimit {
-            inner,
-            limit: self.limit,
-        }
+        let limits = self.limits;
+        ClientMessageLimit { inner, limits }
     }
 }
 
-/// A channel that refuses replies above a limit.
+/// A channel that neither takes nor sends messages above a limit.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientMessageLimit<S> {
     inner: S,
-    limit: usize,
+    limits: Limits,
 }
 
 impl<S, B> Service<Request<Body>> for ClientMessageLimit<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
-    S::Future: Send + 'static,
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<StdError>,
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = BoxFuture<Self::Response, Self::Error>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let limit = self.limit;
-        let response = self.inner.call(request);
-        Box::pin(async move {
-            let response = response.await?;
-            Ok(response.map(|body| LimitedBody::around(Body::new(body), limit)))
-        })
+        let refused = Refused::default();
+        let request = match self.limits.outgoing {
+            Some(limit) => request.map(|body| {
+                let end = End::Told(refused.clone());
+                LimitedBody::limit(body, limit, end)
+            }),
+            None => request,
+        };
+        ResponseFuture {
+            inner: self.inner.call(request),
+            limit: Some(self.limits.incoming),
+            end: End::Told(refused),
+        }
+    }
+}
+
+/// Where a client's request says why it stopped. Its transport makes a reset of it, and the
+/// reset makes an error of the response, in which nothing is left of the reason.
+type Refused = Arc<OnceLock<Status>>;
+
+pin_project! {
+    /// The response of a [`ServerMessageLimit`] or a [`ClientMessageLimit`].
+    pub struct ResponseFuture<F> {
+        #[pin]
+        inner: F,
+        limit: Option<usize>,
+        end: End,
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
+{
+    type Output = Result<Response<Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = match ready!(this.inner.poll(cx)) {
+            Ok(response) => response,
+            Err(error) => {
+                let refused = this.end.refused().cloned();
+                return Poll::Ready(refused.map(Status::into_http).ok_or(error));
+            }
+        };
+        Poll::Ready(Ok(response.map(|body| match *this.limit {
+            Some(limit) => LimitedBody::limit(Body::new(body), limit, this.end.clone()),
+            None => Body::new(body),
+        })))
     }
 }

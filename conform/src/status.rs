@@ -1,29 +1,92 @@
-//! Status codes as the specification has them, where tonic says something else or nothing.
+//! Status codes as the specification has them, and errors as one line of text.
 //!
 //! # The promise
 //!
-//! * A connection that can't be made, breaks, or takes no more calls: UNAVAILABLE
-//!   ([*Status codes*](https://grpc.io/docs/guides/status-codes/); PROTOCOL-HTTP2, *Connection Management*).
-//! * An answer without a gRPC status: the code that its HTTP status stands for
-//!   ([`http-grpc-status-mapping.md`]).
-//! * An answer with a gRPC status: that status, unchanged.
+//! * No connection, a connection that broke, or one that takes no more calls: UNAVAILABLE
+//!   ([statuscodes.md]; PROTOCOL-HTTP2, *GOAWAY Frame* and *PING Frame*).
+//! * [`Endpoint::timeout`] has passed: DEADLINE_EXCEEDED ([statuscodes.md]).
+//! * An answer without a gRPC status, from a proxy for example, or with a `content-type` that
+//!   isn't gRPC's: what its HTTP status stands for ([http-grpc-status-mapping.md];
+//!   PROTOCOL-HTTP2, *Responses*).
+//! * An answer with a status, or a stream that the server has reset: what the server says
+//!   (PROTOCOL-HTTP2, *Errors*).
 //!
-//! [`http-grpc-status-mapping.md`]: https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
+//! # What tonic 0.14.9 does
+//!
+//! A connection that breaks in the middle of a call is UNKNOWN, INTERNAL or CANCELLED, after
+//! what part of hyper noticed it first; a retry that looks for UNAVAILABLE, as [gRPC's guide to
+//! retries] asks, misses all three. A timeout is CANCELLED. An error page of a proxy is read as
+//! a message, and is INTERNAL, "invalid compression flag: 60" (`<`), whatever its HTTP status.
+//!
+//! # Example
+//!
+//! ```
+//! use conform::status::ClientStatusLayer;
+//! use tonic::Code;
+//! use tonic::body::Body;
+//! use tonic::codegen::http::{Request, Response};
+//! use tower::{Service, ServiceBuilder, ServiceExt};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! // In place of the proxy: `tonic::transport::Channel`. What comes out is a channel for a stub.
+//! let mut channel = ServiceBuilder::new()
+//!     .layer(ClientStatusLayer::new())
+//!     .service_fn(proxy);
+//!
+//! let response = channel.ready().await?.call(Request::default()).await?;
+//! let status = tonic::Status::from_header_map(response.headers()).ok_or("no status")?;
+//! assert_eq!(status.code(), Code::Unavailable);
+//! # Ok(())
+//! # }
+//!
+//! async fn proxy(_: Request<Body>) -> Result<Response<Body>, tonic::transport::Error> {
+//!     let mut page = Response::new(Body::default());
+//!     *page.status_mut() = tonic::codegen::http::StatusCode::BAD_GATEWAY;
+//!     Ok(page)
+//! }
+//! ```
+//!
+//! # Its place
+//!
+//! Right above the channel and whatever else only observes it, so that all other layers
+//! (deadlines, retries) see the corrected codes. A failure on this side is an `Err` that holds a
+//! [`Status`] with the cause as its [source](Error::source). An answer without a gRPC status
+//! becomes a response with one, without a body.
+//!
+//! # What stays as it is
+//!
+//! * A stream reset with NO_ERROR should be INTERNAL. hyper passes it on as the end of the body,
+//!   so tonic says UNKNOWN, "missing grpc-status trailer", as for any response that ends without
+//!   one.
+//! * A `grpc-status` that isn't a number, or is above 16, is UNKNOWN in tonic too.
+//!
+//! [statuscodes.md]: https://grpc.github.io/grpc/core/md_doc_statuscodes.html
+//! [http-grpc-status-mapping.md]: https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
+//! [gRPC's guide to retries]: https://grpc.io/docs/guides/retry/
+//! [`Endpoint::timeout`]: tonic::transport::Endpoint::timeout
 
 use std::error::Error;
 use std::fmt;
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use http_body_util::BodyExt;
+use pin_project_lite::pin_project;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
-use tonic::codegen::{Body as HttpBody, BoxFuture, Bytes, Service, StdError};
+use tonic::codegen::{Body as HttpBody, Bytes, Service, StdError};
 use tower::Layer;
 
 mod connection;
 mod http;
 mod on_end;
 mod text;
+
+#[cfg(test)]
+mod tests;
 
 pub use self::http::code_from_http;
 pub use self::on_end::OnEnd;
@@ -80,48 +143,98 @@ impl<S, B> Service<Request<Body>> for ClientStatus<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
     S::Error: Into<StdError>,
-    S::Future: Send + 'static,
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<StdError>,
 {
     type Response = Response<Body>;
     type Error = StdError;
-    type Future = BoxFuture<Self::Response, Self::Error>;
+    type Future = ResponseFuture<S::Future>;
 
-    /// An error here would reach the caller as UNKNOWN "Service was not ready"; so it ends the next call.
+    /// Never fails: a stub would make UNKNOWN, "Service was not ready", of it. The next call
+    /// fails instead.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if self.error.is_some() {
-            return Poll::Ready(Ok(()));
+        if self.error.is_none() {
+            self.error = ready!(self.inner.poll_ready(cx)).err().map(Into::into);
         }
-        self.inner.poll_ready(cx).map(|ready| {
-            self.error = ready.err().map(Into::into);
-            Ok(())
-        })
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if let Some(error) = self.error.take() {
-            return Box::pin(std::future::ready(Err(corrected(error))));
-        }
-        let response = self.inner.call(request);
-        Box::pin(async move {
-            let response = response.await.map_err(|error| corrected(error.into()))?;
-            if let Some(status) = http::synthesized(&response) {
-                return Ok(status.into_http());
-            }
-            Ok(response.map(|body| {
-                let body = Body::new(body);
-                Body::new(body.map_err(|error| {
-                    connection::lost(&error as &(dyn Error + 'static)).unwrap_or(error)
-                }))
-            }))
+        let state = match self.error.take() {
+            Some(error) => State::Failed { error: Some(error) },
+            None => State::Called {
+                response: self.inner.call(request),
+            },
+        };
+        ResponseFuture { state }
+    }
+}
+
+pin_project! {
+    /// The response of a [`ClientStatus`].
+    pub struct ResponseFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<F> {
+        Called { #[pin] response: F },
+        Failed { error: Option<StdError> },
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<StdError>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
+{
+    type Output = Result<Response<Body>, StdError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(match self.project().state.project() {
+            StateProj::Called { response } => match ready!(response.poll(cx)) {
+                Ok(response) => Ok(corrected_response(response)),
+                Err(error) => Err(corrected(error.into())),
+            },
+            StateProj::Failed { error } => match error.take() {
+                Some(error) => Err(corrected(error)),
+                None => return Poll::Pending,
+            },
         })
     }
 }
 
+fn corrected_response<B>(response: Response<B>) -> Response<Body>
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
+{
+    if let Some(status) = http::status_of(&response) {
+        return status.into_http();
+    }
+    response.map(|body| {
+        Body::new(
+            Body::new(body).map_err(|error| match connection::verdict(&error) {
+                Some(status) => caused(status, Arc::new(error)),
+                None => error,
+            }),
+        )
+    })
+}
+
 fn corrected(error: StdError) -> StdError {
-    match connection::lost(&*error) {
-        Some(status) => status.into(),
+    match connection::verdict(&*error) {
+        Some(status) => caused(status, Arc::from(error)).into(),
         None => error,
     }
+}
+
+fn caused(mut status: Status, cause: Arc<dyn Error + Send + Sync>) -> Status {
+    status.set_source(cause);
+    status
 }

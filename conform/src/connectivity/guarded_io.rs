@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Reads and writes `stream`. When it is dropped, which closes the stream, what it keeps is dropped too.
+/// Reads and writes `stream`. When it is dropped, which closes the stream, what it keeps is
+/// dropped too.
 #[derive(Debug)]
 pub struct GuardedIo<T, K> {
     stream: T,

@@ -7,32 +7,59 @@ use http_body::{Body as HttpBody, Frame};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Bytes;
+use tonic::codegen::http::HeaderMap;
 
+use super::Refused;
 use crate::framing::MessageScanner;
 
+/// How a body ends that holds a message too large.
+#[derive(Clone, Debug)]
+pub(super) enum End {
+    /// With an error, for who reads it on this side.
+    Error,
+    /// With a status for the peer.
+    Trailers,
+    /// With an error, which is kept for the other direction of the same call.
+    Told(Refused),
+}
+
+impl End {
+    /// Why the other direction of the call has ended, if it has.
+    pub(super) fn refused(&self) -> Option<&Status> {
+        match self {
+            Self::Told(refused) => refused.get(),
+            Self::Error | Self::Trailers => None,
+        }
+    }
+}
+
 pub(super) struct LimitedBody {
-    /// `None` once the body has ended.
+    /// `None` once the body has ended, which tells the peer to stop.
     inner: Option<Body>,
     limit: usize,
+    end: End,
     scanner: MessageScanner,
-    /// What the body ends with, after the messages before it have been read.
+    /// Comes after the messages before the one that is too large.
     pending: Option<Status>,
 }
 
 impl LimitedBody {
-    pub(super) fn around(inner: Body, limit: usize) -> Body {
-        if inner.is_end_stream() {
-            return inner;
-        }
-        Body::new(Self {
-            inner: Some(inner),
-            limit,
-            scanner: MessageScanner::new(),
-            pending: None,
-        })
+    pub(super) fn limit(inner: Body, limit: usize, end: End) -> Body {
+        Body::new(Self::new(inner, limit, end))
     }
 
-    /// How much of `data` may be passed on; the rest begins with a message that is too large.
+    pub(super) fn new(inner: Body, limit: usize, end: End) -> Self {
+        Self {
+            inner: Some(inner),
+            limit,
+            end,
+            scanner: MessageScanner::new(),
+            pending: None,
+        }
+    }
+
+    /// How much of `data` stands before a message that is too large; `None` if there is no such
+    /// message.
     fn allowed(&mut self, data: &[u8]) -> Option<usize> {
         let mut rest = data;
         while let Some(prefix) = self.scanner.next_prefix(&mut rest) {
@@ -41,10 +68,22 @@ impl LimitedBody {
                     "a message of {} bytes is too large: the limit is {}",
                     prefix.length, self.limit
                 )));
-                return Some((data.len() - rest.len()).saturating_sub(5));
+                return Some((data.len() - rest.len()).saturating_sub(MessageScanner::PREFIX));
             }
         }
         None
+    }
+
+    fn refuse(&self, status: Status) -> Result<Frame<Bytes>, Status> {
+        match &self.end {
+            End::Error => Err(status),
+            End::Trailers => {
+                let mut trailers = HeaderMap::new();
+                status.add_header(&mut trailers)?;
+                Ok(Frame::trailers(trailers))
+            }
+            End::Told(refused) => Err(refused.get_or_init(|| status).clone()),
+        }
     }
 }
 
@@ -58,14 +97,18 @@ impl HttpBody for LimitedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
         if let Some(status) = this.pending.take() {
-            return Poll::Ready(Some(Err(status)));
+            return Poll::Ready(Some(this.refuse(status)));
         }
         let Some(inner) = &mut this.inner else {
             return Poll::Ready(None);
         };
         let frame = match ready!(Pin::new(inner).poll_frame(cx)) {
             Some(Ok(frame)) => frame,
-            end => return Poll::Ready(end),
+            end => {
+                this.inner = None;
+                let refused = this.end.refused().cloned();
+                return Poll::Ready(refused.map(Err).or(end));
+            }
         };
         let data = match frame.into_data() {
             Ok(data) => data,
@@ -74,13 +117,11 @@ impl HttpBody for LimitedBody {
         let Some(allowed) = this.allowed(&data) else {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         };
-        // Dropping what is inside tells the peer to stop.
         this.inner = None;
-        match this.pending.take_if(|_| allowed == 0) {
-            Some(status) => Poll::Ready(Some(Err(status))),
-            // The messages before it are whole, and come first.
-            None => Poll::Ready(Some(Ok(Frame::data(data.slice(..allowed))))),
-        }
+        Poll::Ready(Some(match this.pending.take_if(|_| allowed == 0) {
+            Some(status) => this.refuse(status),
+            None => Ok(Frame::data(data.slice(..allowed))),
+        }))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -10,9 +10,9 @@ const LONGEST: usize = 1000;
 
 /// What went wrong, in one line.
 ///
-/// tonic's own words for most failures are "transport error"; what happened stands at the end of the chain of
-/// [sources](Error::source). This is the innermost cause, or `Code: message` where that is a [`Status`], in
-/// characters that [`escape`] lets through.
+/// tonic's own words for most failures are "transport error"; what happened stands at the end of
+/// the chain of [sources](Error::source). This is the innermost cause, or `Code: message` where
+/// that is a [`Status`], in characters that [`escape`] lets through.
 ///
 /// ```
 /// use conform::status::explain;
@@ -30,11 +30,12 @@ pub fn explain(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-/// `text` without anything that a terminal or a log would take for an instruction, and at most 1,000 characters
-/// of it.
+/// `text` without anything that a terminal or a log would take for an instruction, and at most
+/// 1,000 characters of it.
 ///
-/// Control characters (a new line, which could forge a line of a log; ESC, which moves the cursor and paints)
-/// and those that turn the direction of writing are written as Rust writes them. Everything else stays.
+/// Control characters (a new line, which could forge a line of a log; ESC, which moves the
+/// cursor and paints) and those that turn the direction of writing are written as Rust writes
+/// them. Everything else stays.
 ///
 /// ```
 /// use conform::status::escape;
