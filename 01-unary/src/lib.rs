@@ -1,17 +1,16 @@
-//! A greeter and a calculator on one server: unary calls, one request and one reply each.
+//! Greets, and takes square roots: unary calls, one request and one reply each.
 
 use tokio::net::TcpListener;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{self, Server};
+use tonic::transport::{self, Channel};
 use tonic::{Request, Response, Status};
 
-use self::calculator::calculator_server::{Calculator, CalculatorServer};
-use self::calculator::{Number, Operands};
-use self::helloworld::greeter_server::{Greeter, GreeterServer};
-use self::helloworld::{HelloReply, HelloRequest};
+use self::proto::calculator::calculator_client::CalculatorClient;
+use self::proto::calculator::calculator_server::{Calculator, CalculatorServer};
+use self::proto::calculator::{Number, Operands};
+use self::proto::helloworld::greeter_server::{Greeter, GreeterServer};
+use self::proto::helloworld::{HelloReply, HelloRequest};
 
 pub mod proto;
-pub use self::proto::{calculator, helloworld};
 
 #[cfg(test)]
 mod tests;
@@ -22,12 +21,10 @@ mod tests;
 ///
 /// If the listener fails.
 pub async fn serve(listener: TcpListener) -> Result<(), transport::Error> {
-    // tonic sets TCP_NODELAY by itself only where it binds the address itself.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Server::builder()
+    conform::server::builder()
         .add_service(GreeterServer::new(Doorman))
         .add_service(CalculatorServer::new(Abacus))
-        .serve_with_incoming(incoming)
+        .serve_with_incoming(conform::server::incoming(listener))
         .await
 }
 
@@ -40,9 +37,8 @@ impl Greeter for Doorman {
         request: Request<HelloRequest>,
     ) -> Result<Response<HelloReply>, Status> {
         let HelloRequest { name } = request.into_inner();
-        Ok(Response::new(HelloReply {
-            message: format!("Hello, {name}!"),
-        }))
+        let message = format!("Hello, {name}!");
+        Ok(Response::new(HelloReply { message }))
     }
 
     async fn say_hello_again(
@@ -50,9 +46,8 @@ impl Greeter for Doorman {
         request: Request<HelloRequest>,
     ) -> Result<Response<HelloReply>, Status> {
         let HelloRequest { name } = request.into_inner();
-        Ok(Response::new(HelloReply {
-            message: format!("Hello again, {name}!"),
-        }))
+        let message = format!("Hello again, {name}!");
+        Ok(Response::new(HelloReply { message }))
     }
 }
 
@@ -66,7 +61,7 @@ impl Calculator for Abacus {
         Ok(Response::new(Number { value }))
     }
 
-    async fn divide(&self, _: Request<Operands>) -> Result<Response<Number>, Status> {
+    async fn divide(&self, _request: Request<Operands>) -> Result<Response<Number>, Status> {
         Err(Status::unimplemented("exercise 1"))
     }
 }
@@ -75,7 +70,7 @@ impl Calculator for Abacus {
 ///
 /// # Errors
 ///
-/// INVALID_ARGUMENT if no real number is.
+/// INVALID_ARGUMENT if there is no real one.
 pub fn square_root(value: f64) -> Result<f64, Status> {
     // Not `value < 0.0`: that would let NaN through.
     if value >= 0.0 {
@@ -84,4 +79,16 @@ pub fn square_root(value: f64) -> Result<f64, Status> {
         let why = format!("no real number is the square root of {value}");
         Err(Status::invalid_argument(why))
     }
+}
+
+/// Asks the server for the square root of each value; `None` stands for a value that has none.
+///
+/// # Errors
+///
+/// Whatever the server answers, except INVALID_ARGUMENT.
+pub async fn square_roots(
+    _calculator: &mut CalculatorClient<Channel>,
+    _values: &[f64],
+) -> Result<Vec<Option<f64>>, Status> {
+    Err(Status::unimplemented("exercise 2"))
 }

@@ -2,58 +2,62 @@
 
 use std::env;
 use std::error::Error;
-use std::iter;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use conform::status::{escape, explain};
+use tokio::time::timeout;
+use tonic::Code;
 use tonic::transport::Channel;
-use unary::calculator::Number;
-use unary::calculator::calculator_client::CalculatorClient;
-use unary::helloworld::HelloRequest;
-use unary::helloworld::greeter_client::GreeterClient;
+use unary::proto::calculator::Number;
+use unary::proto::calculator::calculator_client::CalculatorClient;
+use unary::proto::helloworld::HelloRequest;
+use unary::proto::helloworld::greeter_client::GreeterClient;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let url = env::args()
-        .nth(1)
-        .unwrap_or_else(|| "http://127.0.0.1:50051".to_owned());
-    match run(&url).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("calling {url} failed: {}", reason(&*error));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn run(url: &str) -> Result<(), Box<dyn Error>> {
-    let channel = Channel::from_shared(url.to_owned())?.connect().await?;
+async fn run(url: String) -> Result<(), Box<dyn Error>> {
+    let channel = Channel::from_shared(url)?.connect().await?;
     let mut greeter = GreeterClient::new(channel.clone());
     let mut calculator = CalculatorClient::new(channel);
 
-    let ann = HelloRequest {
-        name: "Ann".to_owned(),
-    };
-    println!(
-        "{}",
-        greeter.say_hello(ann.clone()).await?.into_inner().message
-    );
-    println!(
-        "{}",
-        greeter.say_hello_again(ann).await?.into_inner().message
-    );
+    let name = "Ann".to_owned();
+    let ann = HelloRequest { name };
+    let hello = greeter.say_hello(ann.clone()).await?.into_inner();
+    println!("{}", escape(&hello.message));
+    let again = greeter.say_hello_again(ann).await?.into_inner();
+    println!("{}", escape(&again.message));
 
     for value in [16.0, -4.0] {
         match calculator.square_root(Number { value }).await {
             Ok(root) => println!("the square root of {value} is {}", root.into_inner().value),
-            Err(status) => println!("{:?}: {}", status.code(), status.message()),
+            Err(status) if status.code() == Code::InvalidArgument => {
+                println!("{}", explain(&status))
+            }
+            Err(status) => return Err(status.into()),
         }
     }
     Ok(())
 }
 
-/// The first cause of an error. What tonic says itself is no more than "transport error".
-fn reason<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    iter::successors(Some(error), |&error| error.source())
-        .last()
-        .unwrap_or(error)
+// The rest is the same in every client.
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let url = env::args()
+        .nth(1)
+        .unwrap_or("http://127.0.0.1:50051".into());
+    let result = if url.starts_with("http://") {
+        let run = timeout(Duration::from_secs(30), run(url.clone())).await;
+        run.unwrap_or(Err("no answer within 30 seconds".into()))
+    } else {
+        Err("the URL must begin with http:// (https:// is for lesson 14)".into())
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let cause = conform::status::explain(&*error);
+            eprintln!("calling {url} failed: {cause}");
+            eprintln!("this client needs the server that `cargo 01 server` starts");
+            ExitCode::FAILURE
+        }
+    }
 }

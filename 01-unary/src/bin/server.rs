@@ -7,25 +7,25 @@ use std::process::ExitCode;
 use tokio::net::TcpListener;
 use tokio::signal;
 
+async fn run(address: &str) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind(address).await?;
+    println!("listening on {}", listener.local_addr()?);
+    tokio::select! {
+        served = unary::serve(listener) => Ok(served?),
+        interrupted = signal::ctrl_c() => Ok(interrupted?),
+    }
+}
+
+// The rest is the same in every server.
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let address = env::args()
-        .nth(1)
-        .unwrap_or_else(|| "127.0.0.1:50051".to_owned());
+    let address = env::args().nth(1).unwrap_or("127.0.0.1:50051".into());
     match run(&address).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("serving on {address} failed: {error}");
             ExitCode::FAILURE
         }
-    }
-}
-
-async fn run(address: &str) -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind(address).await?;
-    println!("listening on {}", listener.local_addr()?);
-    tokio::select! {
-        served = unary::serve(listener) => Ok(served?),
-        pressed = signal::ctrl_c() => Ok(pressed?),
     }
 }
