@@ -1,50 +1,43 @@
-//! Prime factors, one by one as they are found: server streaming, one request and many replies.
+//! Sends each prime factor of a number as soon as it is found: server streaming.
+
+use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{self, Sender};
+use tokio::task;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::codegen::BoxStream;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{self, Server};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming, transport};
 
-use self::calculator::Integer;
-use self::calculator::calculator_server::{Calculator, CalculatorServer};
-use self::factors::{Search, Step as OldStep};
-use self::produce::{Replies, produce};
+use self::proto::Integer;
+use self::proto::calculator_server::{Calculator, CalculatorServer};
 
 pub mod factors;
 pub mod produce;
+pub mod proto;
 mod search;
 
-pub use self::search::{Step, factors};
-
-pub mod proto;
 pub use self::proto as calculator;
+pub use self::search::{Step, factors};
 
 #[cfg(test)]
 mod tests;
 
-/// Serves the calculator on `listener`, for as long as the future is polled.
-///
-/// Writes a line to `journal` whenever the work for a call ends.
+/// Serves the calculator on `listener`, for as long as the future is polled. Writes to `log` how
+/// each search ended.
 ///
 /// # Errors
 ///
 /// If the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    journal: UnboundedSender<String>,
-) -> Result<(), transport::Error> {
-    // tonic sets TCP_NODELAY by itself only where it binds the address itself.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Server::builder()
-        .add_service(CalculatorServer::new(Abacus { journal }))
-        .serve_with_incoming(incoming)
+pub async fn serve(listener: TcpListener, log: Sender<String>) -> Result<(), transport::Error> {
+    conform::server::builder()
+        .add_service(CalculatorServer::new(Abacus { log }))
+        .serve_with_incoming(conform::server::incoming(listener))
         .await
 }
 
 struct Abacus {
-    journal: UnboundedSender<String>,
+    log: Sender<String>,
 }
 
 #[tonic::async_trait]
@@ -53,37 +46,58 @@ impl Calculator for Abacus {
         &self,
         request: Request<Integer>,
     ) -> Result<Response<BoxStream<Integer>>, Status> {
-        let Integer { value } = request.into_inner();
-        if value == 0 {
-            return Err(Status::invalid_argument(
-                "every number divides 0: it has no prime factors",
-            ));
-        }
-        let journal = self.journal.clone();
-        let factors = produce(move |replies| {
-            let result = send_factors(value, replies);
-            // An error here means that nobody keeps a journal.
-            let _ = journal.send(match &result {
-                Ok(()) => format!("factored {value}"),
-                Err(status) => format!("stopped factoring {value}: {}", status.message()),
-            });
-            result
+        let number = request.into_inner().value;
+        let steps = factors(number)?;
+        // Room for four replies. When they aren't taken, the search waits.
+        let (replies, stream) = mpsc::channel(4);
+        let log = self.log.clone();
+        // Factoring computes and never awaits, so it gets a thread that may block.
+        task::spawn_blocking(move || {
+            let end = match send_factors(steps, &replies) {
+                Ok(()) => "done",
+                Err(Gone) => "the client went away",
+            };
+            let _ = log.try_send(format!("{number}: {end}"));
         });
-        Ok(Response::new(Box::pin(factors)))
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
 
-    async fn primes(&self, _: Request<Integer>) -> Result<Response<BoxStream<Integer>>, Status> {
+    async fn primes(
+        &self,
+        _request: Request<Integer>,
+    ) -> Result<Response<BoxStream<Integer>>, Status> {
         Err(Status::unimplemented("exercise 1"))
     }
 }
 
-fn send_factors(number: u64, replies: &Replies<Integer>) -> Result<(), Status> {
-    let mut search = Search::new(number);
-    loop {
-        match search.step() {
-            OldStep::Found(value) => replies.send(Integer { value })?,
-            OldStep::Searching => replies.still_wanted()?,
-            OldStep::Done => return Ok(()),
+/// The client doesn't want any more replies.
+struct Gone;
+
+fn send_factors(
+    steps: impl Iterator<Item = Step>,
+    replies: &Sender<Result<Integer, Status>>,
+) -> Result<(), Gone> {
+    for step in steps {
+        match step {
+            Step::Factor(value) => replies
+                .blocking_send(Ok(Integer { value }))
+                .map_err(|_| Gone)?,
+            Step::Searching if replies.is_closed() => return Err(Gone),
+            Step::Searching => {}
         }
     }
+    Ok(())
+}
+
+/// Waits for the first reply, but not longer than `patience`. `None` stands for no reply: there is
+/// none, or it would have come too late.
+///
+/// # Errors
+///
+/// The call's status, if that comes first and isn't OK.
+pub async fn first_within(
+    _replies: Streaming<Integer>,
+    _patience: Duration,
+) -> Result<Option<Integer>, Status> {
+    Err(Status::unimplemented("exercise 2"))
 }
