@@ -1,80 +1,88 @@
-//! Uploads readings four times: some, none, one that is refused, and some without an end.
+//! Uploads readings four times: all at once, one by one, none, and one too many.
 
 use std::env;
 use std::error::Error;
-use std::iter;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use client_streaming::calculator::calculator_client::CalculatorClient;
-use client_streaming::calculator::{Number, Summary};
+use client_streaming::proto::calculator_client::CalculatorClient;
+use client_streaming::proto::{Number, Summary};
+use conform::status::explain;
 use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
-use tonic::{Response, Status};
+use tonic::{Code, Response, Status};
+
+async fn run(url: String) -> Result<(), Box<dyn Error>> {
+    let mut calculator = CalculatorClient::connect(url).await?;
+
+    // Readings that are all there already.
+    let readings = [19.5, 21.5, 20.5, 22.5].map(|value| Number { value });
+    show(calculator.summarize(tokio_stream::iter(readings)).await)?;
+
+    // Readings that are still to come.
+    let (sender, readings) = mpsc::channel(4);
+    tokio::spawn(async move {
+        for value in [18.0, 18.5, 19.0] {
+            sleep(Duration::from_millis(100)).await;
+            if sender.send(Number { value }).await.is_err() {
+                // The server has answered already.
+                return;
+            }
+        }
+    });
+    show(calculator.summarize(ReceiverStream::new(readings)).await)?;
+
+    show(calculator.summarize(tokio_stream::empty()).await)?;
+
+    // An upload that this client never finishes: `sender` is still there.
+    let (sender, readings) = mpsc::channel(4);
+    for value in [19.5, f64::NAN, 20.5] {
+        sender.send(Number { value }).await?;
+    }
+    show(calculator.summarize(ReceiverStream::new(readings)).await)?;
+    sender.closed().await;
+    println!("nobody takes any more readings");
+    Ok(())
+}
+
+fn show(result: Result<Response<Summary>, Status>) -> Result<(), Status> {
+    match result {
+        Ok(response) => {
+            let Summary {
+                count,
+                mean,
+                minimum,
+                maximum,
+            } = response.into_inner();
+            println!("count {count}, mean {mean}, minimum {minimum}, maximum {maximum}");
+        }
+        Err(status) if status.code() == Code::InvalidArgument => println!("{}", explain(&status)),
+        Err(status) => return Err(status),
+    }
+    Ok(())
+}
+
+// The rest is the same in every client.
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let url = env::args()
         .nth(1)
-        .unwrap_or_else(|| "http://127.0.0.1:50051".to_owned());
-    match run(&url).await {
+        .unwrap_or("http://127.0.0.1:50051".into());
+    let result = if url.starts_with("http://") {
+        let run = timeout(Duration::from_secs(30), run(url.clone())).await;
+        run.unwrap_or(Err("no answer within 30 seconds".into()))
+    } else {
+        Err("the URL must begin with http:// (https:// is for lesson 14)".into())
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("calling {url} failed: {}", reason(&*error));
+            let cause = conform::status::explain(&*error);
+            eprintln!("calling {url} failed: {cause}");
+            eprintln!("this client needs the server that `cargo 03 server` starts");
             ExitCode::FAILURE
         }
     }
-}
-
-async fn run(url: &str) -> Result<(), Box<dyn Error>> {
-    let channel = Channel::from_shared(url.to_owned())?.connect().await?;
-    let mut calculator = CalculatorClient::new(channel);
-
-    // Readings that are all there already: an iterator will do.
-    let readings = [19.5, 21.5, 20.5, 22.5].map(|value| Number { value });
-    show(calculator.summarize(tokio_stream::iter(readings)).await);
-    show(calculator.summarize(tokio_stream::empty()).await);
-
-    // Readings that are still to come: a channel, whose sender stays open here.
-    let (sender, readings) = mpsc::channel(4);
-    for value in [19.5, f64::NAN, 20.5] {
-        sender.send(Number { value }).await?;
-    }
-    show(calculator.summarize(ReceiverStream::new(readings)).await);
-    sender.closed().await;
-    println!("the sender was told to stop while the upload was still open");
-
-    let (sender, readings) = mpsc::channel(1);
-    let mut stub = calculator.clone();
-    let upload = tokio::spawn(async move { stub.summarize(ReceiverStream::new(readings)).await });
-    for value in [19.5, 21.5] {
-        sender.send(Number { value }).await?;
-    }
-    // The first reading is on its way, or there were no room for the second. Calls begin in order: once
-    // a later call is answered, the server knows of this one.
-    let _refused = calculator.summarize(tokio_stream::empty()).await;
-    println!("hanging up in the middle of an upload");
-    upload.abort();
-    // A sender that is dropped ends its upload in good order. This one outlives the call.
-    sender.closed().await;
-    Ok(())
-}
-
-fn show(reply: Result<Response<Summary>, Status>) {
-    match reply.map(Response::into_inner) {
-        Ok(Summary {
-            count,
-            mean,
-            minimum,
-            maximum,
-        }) => println!("{count} readings: mean {mean}, minimum {minimum}, maximum {maximum}"),
-        Err(status) => println!("{:?}: {}", status.code(), status.message()),
-    }
-}
-
-/// The first cause of an error. What tonic says itself is no more than "transport error".
-fn reason<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    iter::successors(Some(error), |&error| error.source())
-        .last()
-        .unwrap_or(error)
 }
