@@ -1,33 +1,26 @@
 //! Shows what a gRPC call looks like on the wire: a proxy that decodes every frame, and can inject faults.
+//!
+//! A test starts a [`Tap`] in front of its server and asserts on what really went over the wire. The modules
+//! stand on each other in this order: `http2`, `grpc`, `decoder`, and on it `proxy` and `view`.
 
 mod alarm;
 mod decoder;
-mod event;
-mod forward;
-mod frame;
 mod grpc;
-mod headers;
-mod json;
-mod labels;
-mod ladder;
-mod message;
-mod opening;
+mod http2;
 pub mod options;
-mod rules;
-mod streams;
-mod tap;
+mod proxy;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod text;
+mod view;
 
-pub use self::decoder::Decoder;
-pub use self::event::{Block, Call, Direction, End, Event, Frame, Payload, Role};
-pub use self::frame::FrameType;
-pub use self::headers::Field;
-pub use self::json::json;
-pub use self::ladder::{Ladder, Show};
-pub use self::message::Message;
-pub use self::tap::{After, Events, Faults, Seen, Tap};
+pub use self::decoder::{
+    Call, Decoder, Direction, End, Event, EventKind, Frame, Headers, Payload, Role, Violation,
+};
+pub use self::grpc::{Descriptors, Encoding, Message, Violation as GrpcViolation};
+pub use self::http2::{ErrorCode, Field, FrameType, Setting, Violation as Http2Violation};
+pub use self::proxy::{After, Builder, Events, Faults, Recording, Saved, Seen, Tap, open};
+pub use self::view::{Json, Ladder, Only, Printer, Show, json};
 
 #[cfg(test)]
 mod tests;

@@ -3,13 +3,13 @@
 use std::error::Error;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::signal;
-use tokio::task;
+use tokio::runtime::Handle;
+use tokio::{signal, task};
 use wire::options::{HELP, Options};
-use wire::{Events, Ladder, Seen, Show, Tap};
+use wire::{Descriptors, Json, Ladder, Only, Printer, Seen, Show, Tap};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -28,62 +28,114 @@ async fn run() -> Result<(), Box<dyn Error>> {
         println!("{HELP}");
         return Ok(());
     }
+    let descriptors = Descriptors::built_in();
+    for folder in &options.protos {
+        descriptors.add_protos(folder)?;
+    }
+    for file in &options.descriptor_sets {
+        descriptors.add_descriptor_set(file)?;
+    }
+    if options.open.is_some() {
+        return open(&options, &descriptors);
+    }
+    serve(options, descriptors).await
+}
+
+/// Shows a recording.
+fn open(options: &Options, descriptors: &Descriptors) -> Result<(), Box<dyn Error>> {
+    let Some(file) = &options.open else {
+        return Ok(());
+    };
+    let recording = wire::open(file, descriptors)?;
+    let mut printer = printer(options, descriptors);
+    let print = || {
+        for event in recording {
+            if let Some(event) = options.only.filter(&event?) {
+                printer.event(&event)?;
+            }
+        }
+        printer.flush()
+    };
+    match print() {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => Ok(printed?),
+    }
+}
+
+/// Stands between clients and the server until Ctrl-C.
+async fn serve(options: Options, descriptors: Descriptors) -> Result<(), Box<dyn Error>> {
     let (listen, to) = (&options.listen, &options.to);
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|error| format!("listening on {listen} failed: {error}"))?;
-    let tap = Tap::serve(listener, to, options.faults)?;
-    let events = tap.events();
-    let address = tap.address();
-    if options.json {
-        println!(
-            "{}",
-            json!({ "event": "listening", "address": address, "to": to })
-        );
-    } else {
-        println!("listening on {address}, passing on to {to}");
+    let mut builder = Tap::builder()
+        .faults(options.faults)
+        .descriptors(descriptors.clone())
+        .reflection(true);
+    if let Some(file) = &options.save {
+        builder = builder.save(file);
     }
+    let tap = builder
+        .serve(listener, to)
+        .map_err(|error| match &options.save {
+            Some(file) => format!("saving to {} failed: {error}", file.display()),
+            None => error.to_string(),
+        })?;
+    let tap = Arc::new(tap);
+    let mut printer = printer(&options, &descriptors);
+    printer.listening(&tap.address().to_string(), to)?;
+    printer.flush()?;
+    let only = options.only.clone();
     // On a thread of its own: a terminal that is slow holds up nothing but itself.
-    task::spawn_blocking(move || print(events, &options));
+    let printed = tap.clone();
+    task::spawn_blocking(move || print(&printed, printer, &only));
     signal::ctrl_c().await?;
+    if let Some(saved) = tap.finish_saving() {
+        let saved = saved?;
+        eprintln!(
+            "saved {} bytes of traffic; {} were dropped",
+            saved.bytes, saved.dropped
+        );
+    }
     // Not a return: that would wait for the thread that prints.
     std::process::exit(0);
 }
 
 /// Prints until nobody reads any more.
-fn print(mut events: Events, options: &Options) -> io::Result<()> {
-    let mut out = BufWriter::new(io::stdout());
+fn print(tap: &Tap, mut printer: Box<dyn Printer + Send>, only: &Only) -> io::Result<()> {
+    let runtime = Handle::current();
+    let mut events = tap.events();
+    loop {
+        match events.try_next() {
+            Some(Seen::Event(event)) => {
+                if event.frame().is_some_and(|frame| frame.call.is_some()) {
+                    runtime.block_on(tap.reflected());
+                }
+                if let Some(event) = only.filter(&event) {
+                    printer.event(&event)?;
+                }
+            }
+            Some(Seen::Missed(missed)) => printer.missed(missed)?,
+            None => {
+                printer.flush()?;
+                runtime.block_on(events.changed());
+            }
+        }
+    }
+}
+
+fn printer(options: &Options, descriptors: &Descriptors) -> Box<dyn Printer + Send> {
+    let out: Box<dyn Write + Send> = Box::new(BufWriter::new(io::stdout()));
+    if options.json {
+        return Box::new(Json(out));
+    }
     let show = Show {
         all: options.all,
         bytes: options.bytes,
         colour: colours(),
     };
-    let runtime = tokio::runtime::Handle::current();
-    if options.json {
-        loop {
-            match events.try_next() {
-                Some(Seen::Event(event)) => writeln!(out, "{}", wire::json(&event))?,
-                Some(Seen::Missed(missed)) => {
-                    writeln!(out, "{}", json!({ "event": "missed", "events": missed }))?
-                }
-                None => {
-                    out.flush()?;
-                    runtime.block_on(events.changed());
-                }
-            }
-        }
-    }
-    let mut ladder = Ladder::new(out, show);
-    loop {
-        match events.try_next() {
-            Some(Seen::Event(event)) => ladder.event(&event)?,
-            Some(Seen::Missed(missed)) => ladder.missed(missed)?,
-            None => {
-                ladder.flush()?;
-                runtime.block_on(events.changed());
-            }
-        }
-    }
+    Box::new(Ladder::new(out, show).descriptors(descriptors.clone()))
 }
 
 fn colours() -> bool {

@@ -1,11 +1,13 @@
 //! The options of the program.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::prelude::*;
 
-use crate::tap::{After, Faults};
+use crate::proxy::{After, Faults};
+use crate::view::Only;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -13,18 +15,35 @@ Shows gRPC calls on the wire, and passes them on.
 
 Usage: cargo wire [OPTIONS]
 
-  --listen ADDRESS    where clients connect            [127.0.0.1:50052]
-  --to ADDRESS        the server                       [127.0.0.1:50051]
+  --listen ADDRESS       where clients connect               [127.0.0.1:50052]
+  --to ADDRESS           the server                          [127.0.0.1:50051]
 
-  --all               every frame as it is, and every header
-  --bytes             the bytes of each frame, each part labelled
-  --json              one JSON object a frame
+What is shown:
+  --all                  every frame as it is, and every header
+  --bytes                the bytes of each frame, each part labelled
+  --json                 one JSON object per event
+  --only Greeter/SayHello
+                         this method only; Greeter/* is all of a service.
+                         Can be repeated
 
-  --delay TIME        passes on each byte later, in both directions: 200ms, 2s
-  --reset-after N     resets each connection after N bytes; 3messages: messages
-  --stall-after N     the same, but the connection stays open and falls silent
+How messages get the names of their fields:
+  --protos FOLDER        from the .proto files in this folder
+  --descriptor-set FILE  from a file that protoc has written
+                         Otherwise the server is asked, by gRPC reflection
 
-Colours are off when NO_COLOR is set, or when the output is no terminal.";
+Recordings:
+  --save FILE            keeps all traffic, also what isn't shown, up to 1 GiB
+  --open FILE            shows such a file, with all options above
+
+Faults:
+  --delay TIME           passes on each byte later, in both directions: 200ms,
+                         2s. At most 8 MiB are on their way in each; after
+                         that the sender waits
+  --reset-after N        resets each connection after N bytes; 3messages: after
+                         the frame in which its third message ends
+  --stall-after N        the same, but the connection stays open and silent
+
+Colours are off when NO_COLOR is set, or when the output isn't a terminal.";
 
 /// What the program was told to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +61,16 @@ pub struct Options {
     pub json: bool,
     /// To print [`HELP`] and to do nothing else.
     pub help: bool,
+    /// Which methods are shown.
+    pub only: Only,
+    /// Folders of protos.
+    pub protos: Vec<PathBuf>,
+    /// Files with compiled protos.
+    pub descriptor_sets: Vec<PathBuf>,
+    /// Where to keep what was seen.
+    pub save: Option<PathBuf>,
+    /// A recording to be shown, in place of a server.
+    pub open: Option<PathBuf>,
     /// What to do besides passing on.
     pub faults: Faults,
 }
@@ -60,6 +89,11 @@ impl Options {
             bytes: false,
             json: false,
             help: false,
+            only: Only::default(),
+            protos: Vec::new(),
+            descriptor_sets: Vec::new(),
+            save: None,
+            open: None,
             faults: Faults::default(),
         };
         let mut parser = lexopt::Parser::from_args(arguments);
@@ -79,6 +113,11 @@ impl Options {
                 "help" => options.help = true,
                 "listen" => options.listen = text(&mut parser)?,
                 "to" => options.to = text(&mut parser)?,
+                "only" => options.only.add(&text(&mut parser)?)?,
+                "protos" => options.protos.push(path(&mut parser)?),
+                "descriptor-set" => options.descriptor_sets.push(path(&mut parser)?),
+                "save" => options.save = Some(path(&mut parser)?),
+                "open" => options.open = Some(path(&mut parser)?),
                 "delay" => options.faults.delay = time(&text(&mut parser)?)?,
                 "reset-after" => options.faults.reset_after = Some(after(&text(&mut parser)?)?),
                 "stall-after" => options.faults.stall_after = Some(after(&text(&mut parser)?)?),
@@ -88,8 +127,18 @@ impl Options {
         for address in [&options.listen, &options.to] {
             is_address(address)?;
         }
+        if options.open.is_some() && (options.save.is_some() || options.faults != Faults::default())
+        {
+            return Err("--open shows what was; it takes neither --save nor faults".to_owned());
+        }
         Ok(options)
     }
+}
+
+fn path(parser: &mut lexopt::Parser) -> Result<PathBuf, String> {
+    let value = parser.value();
+    let value = value.map_err(|error| format!("{error}; --help lists what there is"))?;
+    Ok(value.into())
 }
 
 fn text(parser: &mut lexopt::Parser) -> Result<String, String> {
@@ -98,7 +147,7 @@ fn text(parser: &mut lexopt::Parser) -> Result<String, String> {
         .map_err(|error| format!("{error}; --help lists what there is"))?;
     value
         .into_string()
-        .map_err(|value| format!("{} is no text", value.display()))
+        .map_err(|value| format!("{} isn't text", value.display()))
 }
 
 /// A host and a port. Whether there is such a host is not asked here.
@@ -109,7 +158,7 @@ fn is_address(address: &str) -> Result<(), String> {
     match port.map(|(_, port)| port.parse::<u16>()) {
         Some(Ok(_)) => Ok(()),
         _ => Err(format!(
-            "{address} is no address: a host and a port are, such as 127.0.0.1:50051"
+            "{address} isn't an address; expected host:port, such as 127.0.0.1:50051"
         )),
     }
 }
@@ -121,7 +170,7 @@ fn time(text: &str) -> Result<Duration, String> {
         "s" => Some(Duration::from_secs(number.into())),
         _ => None,
     });
-    duration.ok_or_else(|| format!("{text} is no time: 200ms is one, and 2s"))
+    duration.ok_or_else(|| format!("{text} isn't a time; expected 200ms or 2s"))
 }
 
 fn after(text: &str) -> Result<After, String> {
@@ -131,7 +180,7 @@ fn after(text: &str) -> Result<After, String> {
         "m" | "message" | "messages" => Some(After::Messages(number)),
         _ => None,
     });
-    after.ok_or_else(|| format!("{text} is no amount: 100 is one, in bytes, and so is 3messages"))
+    after.ok_or_else(|| format!("{text} isn't an amount; expected 100, in bytes, or 3messages"))
 }
 
 fn split(text: &str) -> (&str, &str) {
@@ -151,7 +200,8 @@ mod tests {
     fn every_option_is_understood() {
         let options = parse(
             "--listen 0.0.0.0:1 --to=http://[::1]:2/ --all --bytes --json --delay 200ms \
-             --reset-after 3messages --stall-after 100",
+             --reset-after 3messages --stall-after 100 --only Greeter/SayHello --only a.B/* \
+             --protos a --protos=b --descriptor-set c --save d",
         );
         let options = options.unwrap();
         assert_eq!(
@@ -162,6 +212,16 @@ mod tests {
         assert_eq!(options.faults.delay, Duration::from_millis(200));
         assert_eq!(options.faults.reset_after, Some(After::Messages(3)));
         assert_eq!(options.faults.stall_after, Some(After::Bytes(100)));
+        let folders = [PathBuf::from("a"), PathBuf::from("b")];
+        assert_eq!(options.protos, folders);
+        assert_eq!(options.descriptor_sets, [PathBuf::from("c")]);
+        assert_eq!(options.save, Some(PathBuf::from("d")));
+        let mut only = Only::default();
+        only.add("Greeter/SayHello").unwrap();
+        only.add("/a.B/*").unwrap();
+        assert_eq!(options.only, only);
+        let open = parse("--open d --json").unwrap();
+        assert_eq!(open.open, Some(PathBuf::from("d")));
         assert!(parse("-h").unwrap().help && parse("--help").unwrap().help);
         assert_eq!(
             parse("--delay 2s").unwrap().faults.delay,
@@ -176,17 +236,21 @@ mod tests {
             ("-x", "-x"),
             ("server", "server"),
             ("--to", "--to"),
-            ("--to nowhere", "nowhere is no address"),
-            ("--to :50051", ":50051 is no address"),
-            ("--to host:99999", "host:99999 is no address"),
-            ("--listen 50052", "50052 is no address"),
-            ("--delay 200", "200 is no time"),
-            ("--delay -1s", "-1s is no time"),
-            ("--delay 99999999999s", "99999999999s is no time"),
-            ("--reset-after many", "many is no amount"),
-            ("--reset-after -3", "-3 is no amount"),
-            ("--stall-after 3calls", "3calls is no amount"),
+            ("--to nowhere", "nowhere isn't an address"),
+            ("--to :50051", ":50051 isn't an address"),
+            ("--to host:99999", "host:99999 isn't an address"),
+            ("--listen 50052", "50052 isn't an address"),
+            ("--delay 200", "200 isn't a time"),
+            ("--delay -1s", "-1s isn't a time"),
+            ("--delay 99999999999s", "99999999999s isn't a time"),
+            ("--reset-after many", "many isn't an amount"),
+            ("--reset-after -3", "-3 isn't an amount"),
+            ("--stall-after 3calls", "3calls isn't an amount"),
             ("--all=yes", "--all"),
+            ("--only SayHello", "SayHello isn't a method"),
+            ("--only /Greeter/", "/Greeter/ isn't a method"),
+            ("--open a --save b", "--open shows what was"),
+            ("--open a --delay 1s", "--open shows what was"),
         ] {
             let error = parse(line).unwrap_err();
             assert!(error.contains(named), "{line}: {error}");

@@ -262,7 +262,11 @@ impl RawReply {
     /// The error by name, `CANCEL`, if the server reset the stream.
     pub fn reset(&self) -> Option<&'static str> {
         let reason = self.reset?;
-        Some(crate::frame::error_name(reason.into()))
+        Some(
+            crate::ErrorCode(reason.into())
+                .name()
+                .unwrap_or("UNKNOWN_ERROR"),
+        )
     }
 
     fn value(&self, name: &str) -> Option<&HeaderValue> {

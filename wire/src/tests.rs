@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Decoder, Direction, Event, Frame, Ladder, Show};
+use crate::{Decoder, Direction, Event, EventKind, Frame, Ladder, Printer, Show};
 
 mod faults;
 mod foreign;
@@ -94,8 +94,8 @@ fn read(decoder: &mut Decoder, direction: Direction, bytes: &[u8]) -> Vec<Frame>
 fn notes(events: &[Event]) -> Vec<&str> {
     events
         .iter()
-        .filter_map(|event| match event {
-            Event::Note { text, .. } => Some(text.as_str()),
+        .filter_map(|event| match &event.kind {
+            EventKind::Note(text) => Some(text.as_str()),
             _ => None,
         })
         .collect()
@@ -107,4 +107,13 @@ fn ladder(events: &[Event], show: Show) -> String {
         ladder.event(event).unwrap();
     }
     String::from_utf8(ladder.into_inner()).unwrap()
+}
+
+/// The rule that a frame breaks, as it is printed.
+fn violation(frame: &Frame) -> String {
+    frame
+        .violation
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default()
 }

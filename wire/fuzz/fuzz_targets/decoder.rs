@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use wire::{Decoder, Direction, Ladder, Show, json};
+use wire::{Decoder, Direction, Ladder, Printer, Show, json};
 
 // Each piece begins with two bytes: which direction, how it is to be split, and how long it is.
 fuzz_target!(|data: &[u8]| {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::frame::FrameType;
+use crate::FrameType;
 use crate::{Decoder, Payload};
 
 #[test]
@@ -35,7 +35,7 @@ fn compare(fixture: &str, connections: usize, frames: usize) {
         let theirs = connection["frames"].as_array().unwrap();
         for (ours, theirs) in seen.iter().zip(theirs) {
             assert_eq!(&reduced(ours), theirs);
-            assert_eq!(ours.fault, None);
+            assert_eq!(ours.violation, None);
         }
         assert_eq!(seen.len(), theirs.len());
         compared += seen.len();
@@ -83,7 +83,7 @@ fn reduced(frame: &Frame) -> Value {
         Payload::Settings(settings) if !settings.is_empty() => {
             object["settings"] = json!(settings);
         }
-        Payload::Reset(error) | Payload::GoAway { error, .. } => object["error"] = json!(error),
+        Payload::Reset(error) | Payload::GoAway { error, .. } => object["error"] = json!(error.0),
         Payload::WindowUpdate(increment) => object["increment"] = json!(increment),
         _ => {}
     }

@@ -109,8 +109,8 @@ fn any_bytes_are_decoded_without_a_panic_and_within_the_bound() {
                     },
                 );
             }
-            if let Event::Frame(frame) = &event {
-                let parts = crate::labels::parts(frame);
+            if let Some(frame) = event.frame() {
+                let parts = crate::view::parts(frame);
                 let bytes: Vec<u8> = parts.iter().flat_map(|part| part.bytes.clone()).collect();
                 assert_eq!(bytes, frame.bytes);
             }

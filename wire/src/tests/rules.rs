@@ -1,12 +1,13 @@
 //! The rules of HTTP/2 frames, kept and broken, one test a rule.
 
+use std::io::Write;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use prost::Message;
 
 use super::*;
-use crate::headers::TABLE_BOUND;
-use crate::{FrameType, Payload, Role};
+use crate::{Descriptors, FrameType, Payload, Role};
 
 #[test]
 fn a_call_is_decoded_from_its_headers_to_its_trailers() {
@@ -56,7 +57,7 @@ fn padding_and_priority_are_not_taken_for_content() {
     payload.extend(request());
     payload.extend([0; 3]);
     let frames = read(&mut decoder, ToServer, &frame(1, 0x2c, 1, &payload));
-    assert_eq!(frames[0].fault, None);
+    assert_eq!(frames[0].violation, None);
     assert_eq!(frames[0].path(), Some("/helloworld.Greeter/SayHello"));
     assert_eq!(frames[0].fields().len(), 3);
 
@@ -145,8 +146,8 @@ fn a_frame_between_headers_and_continuation_costs_all_later_headers() {
         notes(&events),
         ["the client's headers can no longer be read: a block of headers has no end"]
     );
-    let fault = events.iter().find_map(Event::frame).unwrap().fault.clone();
-    assert!(fault.unwrap().starts_with("comes between"));
+    let fault = violation(events.iter().find_map(Event::frame).unwrap());
+    assert!(fault.starts_with("comes between"));
     let later = read(&mut decoder, ToServer, &frame(1, 4, 3, &request()));
     assert!(matches!(&later[0].payload, Payload::Headers(block) if !block.decoded));
     // The server's headers are another matter.
@@ -167,11 +168,11 @@ fn each_rule_that_a_frame_can_break_is_named() {
     let long = vec![0; 16_385];
     for (kind, flags, stream, payload, named) in [
         (0, 0, 0, &[0; 3][..], "DATA without a stream"),
-        (0, 8, 1, &[], "too short for its padding"),
+        (0, 8, 1, &[], "too short for its flags"),
         (0, 8, 1, &[4, 0, 0, 0], "padding is longer"),
         (0, 0, 1, &[7], "no gRPC message begins with the byte 0x07"),
         (0, 0, 1, &long, "longer than the 16384 bytes"),
-        (1, 4, 0, &[], "headers without a stream"),
+        (1, 4, 0, &[], "HEADERS without a stream"),
         (1, 0x2c, 3, &[0; 5], "too short for its flags"),
         (1, 0x0c, 3, &[9, 0, 0], "padding is longer"),
         (1, 4, 3, &[0xff, 0xff, 0xff], "HPACK"),
@@ -196,7 +197,7 @@ fn each_rule_that_a_frame_can_break_is_named() {
     ] {
         let mut decoder = called();
         let frames = read(&mut decoder, ToServer, &frame(kind, flags, stream, payload));
-        let fault = frames[0].fault.clone().unwrap_or_default();
+        let fault = violation(&frames[0]);
         assert!(
             fault.contains(named),
             "type {kind}: {fault:?} is not {named:?}"
@@ -204,7 +205,7 @@ fn each_rule_that_a_frame_can_break_is_named() {
         // And it goes on.
         let ping = read(&mut decoder, ToServer, &frame(6, 0, 0, b"pingpong"));
         assert_eq!(ping[0].payload, Payload::Ping(*b"pingpong"));
-        assert_eq!(ping[0].fault, None);
+        assert_eq!(ping[0].violation, None);
     }
 }
 
@@ -214,7 +215,7 @@ fn what_the_peer_allows_is_not_against_the_rules() {
     let larger = frame(4, 0, 0, &[0, 5, 0, 0, 0x80, 0]);
     read(&mut decoder, ToClient, &larger);
     let frames = read(&mut decoder, ToServer, &frame(0, 0, 1, &vec![0; 16_385]));
-    assert_eq!(frames[0].fault, None);
+    assert_eq!(frames[0].violation, None);
 }
 
 #[test]
@@ -222,36 +223,39 @@ fn unknown_frame_types_are_named_by_number_and_otherwise_ignored() {
     let mut decoder = called();
     let frames = read(&mut decoder, ToServer, &frame(0xfe, 0xff, 1, b"whatever"));
     assert_eq!(frames[0].kind, FrameType::Unknown(0xfe));
-    assert_eq!(frames[0].fault, None);
+    assert_eq!(frames[0].violation, None);
     assert!(frames[0].flag_names().is_empty());
 }
 
 #[test]
 fn a_stream_that_ends_twice_is_noticed() {
     let mut decoder = called();
-    let end = frame(0, 1, 1, &[]);
-    assert_eq!(read(&mut decoder, ToServer, &end)[0].fault, None);
-    let again = read(&mut decoder, ToServer, &end);
+    let end = frame(0, 1, 1, &greeting("Ann"));
+    assert_eq!(read(&mut decoder, ToServer, &end)[0].violation, None);
+    let again = read(&mut decoder, ToServer, &frame(0, 1, 1, &[]));
     assert_eq!(
-        again[0].fault.as_deref(),
-        Some("the client has ended this stream before")
+        violation(&again[0]),
+        "the client has ended this stream before"
     );
     let reset = frame(3, 0, 1, &[0, 0, 0, 8]);
     let first = read(&mut decoder, ToServer, &reset);
-    assert_eq!((first[0].reset(), &first[0].fault), (Some("CANCEL"), &None));
+    assert_eq!(
+        (first[0].reset(), &first[0].violation),
+        (Some("CANCEL"), &None)
+    );
     let second = read(&mut decoder, ToServer, &reset);
     assert_eq!(
-        second[0].fault.as_deref(),
-        Some("the client has reset this stream before")
+        violation(&second[0]),
+        "the client has reset this stream before"
     );
     // What the server had sent before it heard of that is in order, and still known to be of this call.
     let late = read(&mut decoder, ToClient, &frame(0, 0, 1, &[]));
     assert_eq!(
-        (late[0].path(), &late[0].fault),
+        (late[0].path(), &late[0].violation),
         (Some("/helloworld.Greeter/SayHello"), &None)
     );
     let anew = read(&mut decoder, ToServer, &frame(1, 4, 1, &request()));
-    assert!(anew[0].fault.is_some());
+    assert!(anew[0].violation.is_some());
 }
 
 #[test]
@@ -261,7 +265,7 @@ fn a_table_is_as_large_as_the_other_side_allows() {
     grow.extend(request());
     let mut decoder = greeted();
     let frames = read(&mut decoder, ToServer, &frame(1, 4, 1, &grow));
-    assert!(frames[0].fault.as_ref().unwrap().starts_with("HPACK"));
+    assert!(violation(&frames[0]).starts_with("HPACK"));
 
     let mut decoder = greeted();
     read(
@@ -270,7 +274,7 @@ fn a_table_is_as_large_as_the_other_side_allows() {
         &frame(4, 0, 0, &[0, 1, 0, 0, 0x20, 0]),
     );
     let frames = read(&mut decoder, ToServer, &frame(1, 4, 1, &grow));
-    assert_eq!(frames[0].fault, None);
+    assert_eq!(frames[0].violation, None);
 
     // Less is in force when it has been acknowledged, and not before.
     let mut decoder = greeted();
@@ -279,12 +283,12 @@ fn a_table_is_as_large_as_the_other_side_allows() {
     let mut most = vec![0x3f, 0xe1, 0x1f];
     most.extend(request());
     assert_eq!(
-        read(&mut decoder, ToServer, &frame(1, 4, 1, &most))[0].fault,
+        read(&mut decoder, ToServer, &frame(1, 4, 1, &most))[0].violation,
         None
     );
     read(&mut decoder, ToServer, &frame(4, 1, 0, &[]));
     let frames = read(&mut decoder, ToServer, &frame(1, 4, 3, &most));
-    assert!(frames[0].fault.as_ref().unwrap().starts_with("HPACK"));
+    assert!(violation(&frames[0]).starts_with("HPACK"));
 }
 
 #[test]
@@ -347,7 +351,7 @@ fn long_strings_keep_their_length_when_they_are_replaced() {
     let mut decoder = greeted();
     for stream in [1, 3, 5] {
         let frames = read(&mut decoder, ToServer, &frame(1, 4, stream, &block));
-        assert_eq!(frames[0].fault, None);
+        assert_eq!(frames[0].violation, None);
         assert_eq!(frames[0].fields()[0].value(), "a".repeat(150));
         assert_eq!(frames[0].fields()[1].name(), ":method");
     }
@@ -366,16 +370,75 @@ fn a_block_of_headers_has_a_bound_and_so_has_what_it_grows_to() {
     };
     assert_eq!(block.fields.len() + block.left_out, 10_001);
     assert!(block.fields.len() < 20);
+}
 
+#[test]
+fn a_long_block_of_headers_costs_no_other_header() {
     let mut decoder = greeted();
-    let part = vec![0x82; 16_000];
-    let mut events = decoder.read(ToServer, &frame(1, 0, 1, &part), Duration::ZERO);
-    for _ in 0..10 {
-        events.extend(decoder.read(ToServer, &frame(9, 0, 1, &part), Duration::ZERO));
-        assert!(decoder.held_bytes() < 4 * 64 * 1024 + 2 * TABLE_BOUND as usize);
+    let first = [&request()[..], b"\x40\x07x-first\x03one"].concat();
+    let mut frames = read(&mut decoder, ToServer, &frame(1, 0, 1, &first));
+    // A value of 300 000 bytes, to be put into a table of 4096: it empties the table.
+    let mut long = b"\x40\x06x-long\x7f".to_vec();
+    let mut rest = 300_000 - 127;
+    while rest >= 128 {
+        long.push((rest % 128) as u8 | 0x80);
+        rest /= 128;
     }
-    events.extend(decoder.read(ToServer, &frame(9, 4, 1, &part), Duration::ZERO));
-    assert!(notes(&events)[0].contains("longer than the 64 KiB"));
+    long.push(rest as u8);
+    long.extend([b'y'; 300_000]);
+    long.extend(b"\x40\x08x-second\x03two");
+    // And the same small header again and again.
+    long.extend([0xbe; 100_000]);
+    for part in long.chunks(16_384) {
+        frames.extend(read(&mut decoder, ToServer, &frame(9, 0, 1, part)));
+        assert!(decoder.held_bytes() < Decoder::BOUND);
+    }
+    frames.extend(read(&mut decoder, ToServer, &frame(9, 4, 1, &[])));
+    assert!(frames.iter().all(|frame| frame.violation.is_none()));
+    let request = frames.last().unwrap();
+    assert_eq!(request.path(), Some("/helloworld.Greeter/SayHello"));
+    assert_eq!(request.header("x-first").as_deref(), Some("one"));
+    assert_eq!(request.header("x-second").as_deref(), Some("two"));
+    assert_eq!(request.header("x-long"), None);
+    let Payload::Headers(headers) = &request.payload else {
+        panic!("{request:?}");
+    };
+    assert_eq!(
+        headers.fields.len() + headers.left_out,
+        3 + 1 + 1 + 1 + 100_000
+    );
+    // What comes later is read, and is known as the call's own.
+    let later = read(&mut decoder, ToServer, &frame(1, 4, 3, &[0xbe]));
+    assert_eq!(later[0].header("x-second").as_deref(), Some("two"));
+    let beyond = read(&mut decoder, ToServer, &frame(3, 0, 1, &[0, 0, 0, 8]));
+    assert_eq!(
+        (beyond[0].path(), &beyond[0].violation),
+        (request.path(), &None)
+    );
+}
+
+#[test]
+fn a_call_whose_headers_cannot_be_read_was_begun_all_the_same() {
+    let mut decoder = greeted();
+    let events = decoder.read(ToServer, &frame(1, 4, 1, &[0xbe]), Duration::ZERO);
+    assert_eq!(notes(&events).len(), 1);
+    for stream in [1, 3] {
+        let data = read(
+            &mut decoder,
+            ToServer,
+            &frame(0, 0, stream, &greeting("Ann")),
+        );
+        let reset = read(&mut decoder, ToServer, &frame(3, 0, stream, &[0, 0, 0, 8]));
+        assert_eq!(
+            violation(&data[0]) + &violation(&reset[0]),
+            "",
+            "stream {stream}"
+        );
+        assert!(reset[0].call.is_some() && reset[0].path().is_none());
+        // The second one can't be read either, for the first one was missed.
+        let next = decoder.read(ToServer, &frame(1, 4, 3, &request()), Duration::ZERO);
+        assert!(notes(&next).is_empty(), "said once");
+    }
 }
 
 #[test]
@@ -428,18 +491,230 @@ fn streams_beyond_the_bound_are_shown_and_not_followed() {
     );
 }
 
+/// A decoder with a call that is to be compressed like this.
+fn compressing(encoding: &str) -> Decoder {
+    let mut decoder = greeted();
+    let request = block(&[
+        (":path", "/helloworld.Greeter/SayHello"),
+        ("content-type", "application/grpc"),
+        ("grpc-encoding", encoding),
+    ]);
+    read(&mut decoder, ToServer, &frame(1, 4, 1, &request));
+    decoder
+}
+
+fn compressed(bytes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+    [&[1], &length[..], bytes].concat()
+}
+
 #[test]
-fn a_compressed_message_is_called_compressed() {
-    let mut decoder = called();
-    let frames = read(
+fn compressed_messages_are_unpacked() {
+    let name = "Ann ".repeat(25);
+    let greeting = &greeting(&name)[5..];
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(greeting).unwrap();
+    let mut deflate = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    deflate.write_all(greeting).unwrap();
+    for (encoding, packed) in [
+        ("gzip", gzip.finish().unwrap()),
+        ("deflate", deflate.finish().unwrap()),
+    ] {
+        let mut decoder = compressing(encoding);
+        let data = frame(0, 1, 1, &compressed(&packed));
+        let events = decoder.read(ToServer, &data, Duration::ZERO);
+        let message = &events[0].frame().unwrap().messages()[0];
+        assert!(message.compressed);
+        assert_eq!(message.text(), format!("{{ name: \"{name}\" }}"));
+        assert_eq!(message.json()["name"], name);
+        let size = format!("102 bytes, {} as {encoding}", packed.len());
+        let text = ladder(&events, Show::default());
+        assert!(text.contains(&size), "{text}");
+        assert_eq!(message.bytes, packed, "the bytes are those of the wire");
+    }
+}
+
+#[test]
+fn what_cannot_be_unpacked_is_named() {
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    bomb.write_all(&vec![0; 50_000_000]).unwrap();
+    let bomb = bomb.finish().unwrap();
+    for (encoding, packed, text) in [
+        ("gzip", &bomb[..], "(compressed, and too long to be shown)"),
+        ("gzip", &[9, 9], "(compressed, and not gzip)"),
+        ("deflate", &[9, 9], "(compressed, and not deflate)"),
+        ("zstd", &[9, 9], "(compressed with zstd)"),
+        ("\x1b[2J", &[9, 9], "(compressed with \\u{1b}[2J)"),
+        ("identity", &[9, 9], "(compressed, without a grpc-encoding)"),
+    ] {
+        let mut decoder = compressing(encoding);
+        let mut frames = Vec::new();
+        for part in compressed(packed).chunks(16_384) {
+            frames.extend(read(&mut decoder, ToServer, &frame(0, 0, 1, part)));
+        }
+        let message = &frames.last().unwrap().messages()[0];
+        assert_eq!(message.text(), text);
+        assert_eq!(message.json(), serde_json::Value::Null);
+        assert!(!crate::view::parts(&frames[0]).is_empty());
+    }
+}
+
+/// What is wrong with each frame of a call whose server answers with these frames.
+fn answered(path: &str, requests: usize, frames: &[Vec<u8>]) -> Vec<String> {
+    let mut decoder = greeted();
+    let request = block(&[
+        (":method", "POST"),
+        (":path", path),
+        ("content-type", "application/grpc"),
+    ]);
+    let body = greeting("Ann").repeat(requests);
+    let mut seen = read(&mut decoder, ToServer, &frame(1, 4, 1, &request));
+    seen.extend(read(&mut decoder, ToServer, &frame(0, 1, 1, &body)));
+    for frame in frames {
+        seen.extend(read(&mut decoder, ToClient, frame));
+    }
+    seen.iter()
+        .map(violation)
+        .filter(|violation| !violation.is_empty())
+        .collect()
+}
+
+#[test]
+fn each_rule_of_grpc_that_a_call_can_break_is_named() {
+    const UNARY: &str = "/helloworld.Greeter/SayHello";
+    const WATCH: &str = "/grpc.health.v1.Health/Watch";
+    const UNKNOWN: &str = "/somebody.Elses/Method";
+    let headers = || frame(1, 4, 1, &response());
+    let reply = || frame(0, 0, 1, &greeting("Hi"));
+    let trailers = |fields: &[(&str, &str)]| frame(1, 5, 1, &block(fields));
+    let ok = || trailers(&[("grpc-status", "0")]);
+    let only = |status| {
+        let grpc = ("content-type", "application/grpc");
+        frame(
+            1,
+            5,
+            1,
+            &block(&[(":status", "200"), grpc, ("grpc-status", status)]),
+        )
+    };
+    let early = block(&[
+        (":status", "200"),
+        ("content-type", "application/grpc"),
+        ("grpc-status", "5"),
+    ]);
+    let early = frame(1, 4, 1, &early);
+    let no_status = frame(1, 5, 1, &response());
+    for (path, frames, named) in [
+        (UNARY, vec![headers(), reply(), ok()], ""),
+        (UNARY, vec![only("5")], ""),
+        (
+            UNARY,
+            vec![headers(), trailers(&[("grpc-status", "13")])],
+            "",
+        ),
+        (
+            UNARY,
+            vec![early.clone()],
+            "grpc-status in headers that don't end the stream",
+        ),
+        (
+            UNARY,
+            vec![headers(), frame(0, 1, 1, &greeting("Hi"))],
+            "ends without trailers",
+        ),
+        (
+            UNARY,
+            vec![headers(), reply(), trailers(&[("x", "y")])],
+            "trailers without grpc-status",
+        ),
+        (UNARY, vec![no_status], "trailers without grpc-status"),
+        (UNARY, vec![headers(), ok()], "OK without a message"),
+        (UNARY, vec![only("0")], "OK without a message"),
+        (
+            UNARY,
+            vec![headers(), reply(), reply(), ok()],
+            "2 messages from the server",
+        ),
+        (WATCH, vec![headers(), ok()], ""),
+        (WATCH, vec![headers(), reply(), reply(), ok()], ""),
+        (UNKNOWN, vec![headers(), reply(), reply(), ok()], ""),
+    ] {
+        let found = answered(path, 1, &frames);
+        assert_eq!(
+            found.len(),
+            usize::from(!named.is_empty()),
+            "{path} {named}: {found:?}"
+        );
+        assert!(found.concat().contains(named), "{found:?} is not {named}");
+    }
+    let well = [headers(), reply(), ok()];
+    for (requests, named) in [
+        (0, "0 messages from the client"),
+        (2, "2 messages from the client"),
+    ] {
+        let found = answered(UNARY, requests, &well);
+        assert!(found.concat().contains(named), "{found:?} is not {named}");
+    }
+    assert!(answered(UNKNOWN, 2, &well).is_empty());
+}
+
+#[test]
+fn grpc_web_and_http_have_rules_of_their_own() {
+    let mut decoder = greeted();
+    let web = ("content-type", "application/grpc-web+proto");
+    let request = block(&[(":path", "/helloworld.Greeter/SayHello"), web]);
+    let mut frames = read(&mut decoder, ToServer, &frame(1, 4, 1, &request));
+    frames.extend(read(
         &mut decoder,
         ToServer,
-        &frame(0, 0, 1, &[1, 0, 0, 0, 2, 9, 9]),
+        &frame(0, 1, 1, &greeting("Ann")),
+    ));
+    let response = block(&[(":status", "200"), web]);
+    frames.extend(read(&mut decoder, ToClient, &frame(1, 4, 1, &response)));
+    let body = [&greeting("Hi")[..], b"\x80\0\0\0\x0fgrpc-status: 0\n"].concat();
+    frames.extend(read(&mut decoder, ToClient, &frame(0, 1, 1, &body)));
+    let plain = block(&[(":path", "/"), (":method", "GET")]);
+    frames.extend(read(&mut decoder, ToServer, &frame(1, 5, 3, &plain)));
+    let page = block(&[(":status", "200"), ("content-type", "text/html")]);
+    frames.extend(read(&mut decoder, ToClient, &frame(1, 4, 3, &page)));
+    frames.extend(read(&mut decoder, ToClient, &frame(0, 1, 3, b"<html>")));
+    assert_eq!(frames.iter().map(violation).collect::<String>(), "");
+}
+
+#[test]
+fn header_names_are_lower_case() {
+    let mut decoder = called();
+    let answer = block(&[
+        (":status", "200"),
+        ("content-type", "application/grpc"),
+        ("X-Id", "7"),
+    ]);
+    let frames = read(&mut decoder, ToClient, &frame(1, 4, 1, &answer));
+    assert_eq!(
+        violation(&frames[0]),
+        "header names are lower case, not X-Id"
     );
-    let message = &frames[0].messages()[0];
-    assert!(message.compressed);
-    assert_eq!(message.text(), "(compressed)");
-    assert_eq!(message.json(), serde_json::Value::Null);
+}
+
+#[test]
+fn a_number_of_eight_bytes_is_shown_by_its_kind() {
+    use prost_reflect::Kind;
+
+    let minus_two = 2_i64.cast_unsigned().wrapping_neg();
+    for (kind, bits, text) in [
+        (Kind::Double, 2.5_f64.to_bits(), "2.5"),
+        (Kind::Fixed64, 300, "300"),
+        (Kind::Sfixed64, minus_two, "-2"),
+    ] {
+        assert_eq!(crate::grpc::fixed64_text(&kind, bits), text);
+    }
+    for (kind, bits, text) in [
+        (Kind::Float, 2.5_f32.to_bits(), "2.5"),
+        (Kind::Fixed32, 300, "300"),
+        (Kind::Sfixed32, u32::MAX - 1, "-2"),
+    ] {
+        assert_eq!(crate::grpc::fixed32_text(&kind, bits), text);
+    }
 }
 
 #[test]
@@ -481,22 +756,21 @@ fn what_is_no_protobuf_is_shown_as_bytes() {
 
 #[test]
 fn the_protos_of_the_course_and_of_the_standard_services_are_known() {
+    let descriptors = Descriptors::built_in();
     for path in [
-        "/helloworld.Greeter/SayHelloAgain",
-        "/calculator.v1.Calculator/Maximum",
-        "/chat.v1.Chat/Talk",
+        "/helloworld.Greeter/SayHello",
         "/grpc.health.v1.Health/Watch",
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
     ] {
-        assert!(crate::message::method(path).is_some(), "{path}");
+        assert!(descriptors.method(path).is_some(), "{path}");
     }
     for name in [
         "google.rpc.Status",
         "google.rpc.BadRequest",
         "google.protobuf.Any",
     ] {
-        assert!(crate::message::message_type(name).is_some(), "{name}");
+        assert!(descriptors.message(name).is_some(), "{name}");
     }
 }
 
@@ -516,11 +790,11 @@ fn the_details_of_an_error_are_shown_with_their_names() {
     };
     let value = BASE64_STANDARD.encode(status.encode_to_vec());
     assert_eq!(
-        crate::message::status_details(value.as_bytes()).unwrap(),
+        crate::grpc::status_details(value.as_bytes(), &Descriptors::built_in()).unwrap(),
         r#"{ code: 5, message: "gone", details: [google.rpc.ErrorInfo { reason: "NO_STOCK" }] }"#
     );
     // With and without the padding of base64.
-    let details = crate::message::status_details(b"CAUSBGdvbmU=").unwrap();
+    let details = crate::grpc::status_details(b"CAUSBGdvbmU=", &Descriptors::built_in()).unwrap();
     assert_eq!(details, r#"{ code: 5, message: "gone" }"#);
 }
 
@@ -530,27 +804,27 @@ fn what_is_not_http2_is_named_in_one_sentence() {
         (
             ToServer,
             &b"\x16\x03\x01\x02\x00\x01\x00"[..],
-            "the client speaks TLS, which cannot be read from outside: passed on, not shown",
+            "the client speaks TLS, which can't be read from outside: passed on, not shown",
         ),
         (
             ToServer,
             b"GET / HTTP/1.1\r\n",
-            "the client speaks HTTP/1, which is no gRPC: passed on, not shown",
+            "the client speaks HTTP/1, not gRPC: passed on, not shown",
         ),
         (
             ToServer,
             b"PUT / HTTP/1.1\r\n",
-            "the client speaks HTTP/1, which is no gRPC: passed on, not shown",
+            "the client speaks HTTP/1, not gRPC: passed on, not shown",
         ),
         (
             ToServer,
             b"PRI / HTTP/1.1\r\n",
-            "the client speaks something that is not HTTP/2: passed on, not shown",
+            "the client speaks something that isn't HTTP/2: passed on, not shown",
         ),
         (
             ToServer,
             b"\x05\x01\x00",
-            "the client speaks something that is not HTTP/2: passed on, not shown",
+            "the client speaks something that isn't HTTP/2: passed on, not shown",
         ),
     ] {
         let mut decoder = Decoder::new(1);
@@ -594,7 +868,7 @@ fn what_the_end_of_a_connection_cuts_off_is_named() {
     assert_eq!(
         notes,
         [
-            "the client ended inside of a block of headers, after 5 bytes",
+            "the client ended inside of a block of headers, after 16 bytes",
             "the client ended inside of a CONTINUATION frame of 76 bytes",
         ]
     );
@@ -616,7 +890,7 @@ fn data_of_what_is_no_grpc_is_counted_and_not_decoded() {
     let page = block(&[(":status", "502"), ("content-type", "text/html")]);
     read(&mut decoder, ToClient, &frame(1, 4, 1, &page));
     let events = decoder.read(ToClient, &frame(0, 1, 1, b"<html>"), Duration::ZERO);
-    assert_eq!(events[0].frame().unwrap().fault, None);
+    assert_eq!(events[0].frame().unwrap().violation, None);
     assert!(ladder(&events, Show::default()).contains("DATA, 6 bytes"));
 }
 
@@ -627,7 +901,7 @@ fn a_push_keeps_the_table_in_step() {
     promise.extend(b"x-first\x03one");
     let frames = read(&mut decoder, ToClient, &frame(5, 4, 1, &promise));
     assert_eq!(frames[0].role(), Some(Role::Push));
-    assert_eq!(frames[0].fault, None);
+    assert_eq!(frames[0].violation, None);
     let frames = read(&mut decoder, ToClient, &frame(1, 4, 1, &[0x88, 0xbe]));
     assert_eq!(frames[0].header("x-first").unwrap(), "one");
 }

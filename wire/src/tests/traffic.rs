@@ -210,7 +210,7 @@ async fn the_bytes_of_a_frame_are_all_there_and_labelled() {
     greeter.say_hello(ann()).await.unwrap();
     let frames = tap.frames();
     for frame in &frames {
-        let parts = crate::labels::parts(frame);
+        let parts = crate::view::parts(frame);
         let bytes: Vec<u8> = parts.iter().flat_map(|part| part.bytes.clone()).collect();
         assert_eq!(bytes, frame.bytes);
         assert!(
@@ -222,7 +222,7 @@ async fn the_bytes_of_a_frame_are_all_there_and_labelled() {
         .iter()
         .find(|frame| !frame.messages().is_empty())
         .unwrap();
-    let labels: Vec<_> = crate::labels::parts(message)
+    let labels: Vec<_> = crate::view::parts(message)
         .into_iter()
         .map(|part| part.label)
         .collect();
@@ -286,7 +286,9 @@ async fn a_server_that_is_not_there_is_one_sentence_a_connection() {
         let mut client = TcpStream::connect(tap.address()).await.unwrap();
         let read = tokio::io::AsyncReadExt::read(&mut client, &mut [0; 8]).await;
         assert!(read.is_err(), "reset, as if there were no tap");
-        let refused = |event: &Event| matches!(event, Event::Closed { connection: it, end: End::Refused(_), .. } if *it == connection);
+        let refused = |event: &Event| {
+            event.connection == connection && matches!(event.end(), Some(End::Refused(_)))
+        };
         let event = tap.wait_for_event(refused).await;
         let text = ladder(&[event], Show::default());
         assert!(text.contains(&format!(

@@ -1,27 +1,25 @@
 //! The tap: stands between clients and a server, passes every byte on, and shows what passes.
 
-use std::collections::VecDeque;
 use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::faults::Faults;
+use super::forward;
+use super::record::{Events, Seen};
+use super::reflection::Reflection;
+use super::save::{Save, Saved};
+use super::shared::Shared;
 use crate::alarm::alarm;
-use crate::decoder::Decoder;
-use crate::event::{End, Event, Frame};
-use crate::forward;
-
-/// How many events are kept for those who ask later.
-const EVENTS_KEPT: usize = 65_536;
-
-/// How much memory these events may take.
-const BYTES_KEPT: usize = 32 * 1024 * 1024;
+use crate::decoder::{End, Event, EventKind, Frame};
+use crate::grpc::Descriptors;
 
 /// How long [`Tap::wait_for`] waits. Not a measure of anything: only so that a test that fails also ends.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -58,27 +56,6 @@ pub struct Tap {
     accepting: AbortHandle,
 }
 
-/// What a tap does besides passing on. By default nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Faults {
-    /// By how much each byte is late, in each direction.
-    pub delay: Duration,
-    /// When each connection is reset.
-    pub reset_after: Option<After>,
-    /// When each connection falls silent, though it stays open.
-    pub stall_after: Option<After>,
-}
-
-/// A point in the life of a connection. Both directions count together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
-    /// This many bytes.
-    Bytes(u64),
-    /// The last byte of the frame with the end of this many-th message.
-    Messages(u64),
-}
-
 impl Tap {
     /// Starts a tap in front of a server: an address, `127.0.0.1:50051`, or a URL, `http://127.0.0.1:50051`.
     ///
@@ -104,28 +81,17 @@ impl Tap {
     ///
     /// Outside of a tokio runtime.
     pub fn serve(listener: TcpListener, server: impl Display, faults: Faults) -> io::Result<Self> {
-        let address = listener.local_addr()?;
-        let server = server.to_string();
-        let server = server.strip_prefix("http://").unwrap_or(&server);
-        let server = server.trim_end_matches('/').to_owned();
-        let shared = Arc::new(Shared {
-            faults,
-            began: Instant::now(),
-            control: watch::Sender::new(Control {
-                delay: faults.delay,
-                ..Control::default()
-            }),
-            calls: Arc::default(),
-            connections: AtomicUsize::new(0),
-            record: Mutex::default(),
-            total: watch::Sender::new(0),
-        });
-        let accepting = tokio::spawn(accept(listener, server, shared.clone())).abort_handle();
-        Ok(Self {
-            shared,
-            address,
-            accepting,
-        })
+        Self::builder().faults(faults).serve(listener, server)
+    }
+
+    /// A tap with settings of one's own.
+    pub fn builder() -> Builder {
+        Builder {
+            faults: Faults::default(),
+            descriptors: Descriptors::built_in(),
+            reflection: false,
+            save: None,
+        }
     }
 
     /// Where it listens.
@@ -133,7 +99,7 @@ impl Tap {
         self.address
     }
 
-    /// What a client is to be given in place of the server's URL.
+    /// What a client gets in place of the server's URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -147,9 +113,8 @@ impl Tap {
     ///
     /// A tap keeps the last 65,536 events, or 32 MiB of them; [`Tap::lost`] tells how many it had to forget.
     pub fn frames(&self) -> Vec<Frame> {
-        self.shared
-            .record()
-            .events
+        let events = self.shared.record.events();
+        events
             .iter()
             .filter_map(|event| event.frame().cloned())
             .collect()
@@ -157,16 +122,35 @@ impl Tap {
 
     /// How many events were forgotten because there were too many.
     pub fn lost(&self) -> u64 {
-        self.shared.record().first
+        self.shared.record.lost()
     }
 
     /// Everything that happens, from the first event that is kept on.
     pub fn events(&self) -> Events {
-        Events {
-            shared: self.shared.clone(),
-            next: 0,
-            total: self.shared.total.subscribe(),
+        self.shared.record.reader()
+    }
+
+    /// The types by which messages are shown.
+    pub fn descriptors(&self) -> Descriptors {
+        self.shared.descriptors.clone()
+    }
+
+    /// Waits until the server has told the types that it was asked for, for a few seconds at most.
+    ///
+    /// It is asked when a method is called that no proto knows, if [`Builder::reflection`] allows it.
+    pub async fn reflected(&self) {
+        if let Some(reflection) = &self.shared.reflection {
+            reflection.settled().await;
         }
+    }
+
+    /// Writes what is still to be saved, and returns what became of it. `None` if nothing is saved.
+    ///
+    /// # Errors
+    ///
+    /// If the file could not be written.
+    pub fn finish_saving(&self) -> Option<io::Result<Saved>> {
+        Some(self.shared.save.as_ref()?.finish())
     }
 
     /// Waits for the first frame that `matches`, among those seen already and those to come.
@@ -175,11 +159,9 @@ impl Tap {
     ///
     /// After half a minute without one, with a list of what was seen instead.
     pub async fn wait_for(&self, mut matches: impl FnMut(&Frame) -> bool) -> Frame {
-        let found = self
-            .wait_for_event(|event| event.frame().is_some_and(&mut matches))
-            .await;
-        match found {
-            Event::Frame(frame) => frame,
+        let is_wanted = |event: &Event| event.frame().is_some_and(&mut matches);
+        match self.wait_for_event(is_wanted).await.kind {
+            EventKind::Frame(frame) => frame,
             // Only frames match.
             _ => unreachable!(),
         }
@@ -208,7 +190,7 @@ impl Tap {
                 _ = patience => panic!(
                     "no such event within {} s; seen:\n{}",
                     PATIENCE.as_secs(),
-                    self.shared.summary()
+                    self.summary()
                 ),
             }
         }
@@ -247,12 +229,30 @@ impl Tap {
             .send_modify(|control| control.stalled = true);
     }
 
-    /// Passes on again, what was held first.
+    /// Passes on again, beginning with what was held.
     pub fn resume(&self) {
         self.shared.control.send_modify(|control| {
             control.stalled = false;
             control.resumes += 1;
         });
+    }
+
+    fn summary(&self) -> String {
+        let mut lines = String::new();
+        for event in self.shared.record.events() {
+            lines.push_str(&match &event.kind {
+                EventKind::Frame(frame) => format!(
+                    "  {} from the {} on stream {} of connection {} {:?}\n",
+                    frame.kind,
+                    frame.direction.sender(),
+                    frame.stream,
+                    frame.connection,
+                    frame.flag_names(),
+                ),
+                other => format!("  {other:?}\n"),
+            });
+        }
+        lines
     }
 
     /// Passes on each byte that comes from now on this much later, in each direction.
@@ -269,138 +269,67 @@ impl Drop for Tap {
     }
 }
 
-/// What is told to all connections.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Control {
-    pub delay: Duration,
-    pub stalled: bool,
-    pub resumes: u64,
-    pub resets: u64,
-}
-
-/// What the connections of a tap share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub faults: Faults,
-    began: Instant,
-    pub control: watch::Sender<Control>,
-    calls: Arc<AtomicU64>,
-    connections: AtomicUsize,
-    record: Mutex<Record>,
-    total: watch::Sender<u64>,
-}
-
-#[derive(Debug, Default)]
-struct Record {
-    events: VecDeque<Arc<Event>>,
-    /// The number of the oldest event that is kept; those before it are lost.
-    first: u64,
-    weight: usize,
-}
-
-impl Shared {
-    pub fn now(&self) -> Duration {
-        self.began.elapsed()
-    }
-
-    pub fn decoder(&self, connection: u64) -> Decoder {
-        Decoder::counting(connection, self.calls.clone())
-    }
-
-    pub fn push(&self, event: Event) {
-        let mut record = self.record();
-        record.weight += event.weight();
-        record.events.push_back(Arc::new(event));
-        while record.events.len() > EVENTS_KEPT || record.weight > BYTES_KEPT {
-            let Some(oldest) = record.events.pop_front() else {
-                break;
-            };
-            record.weight -= oldest.weight();
-            record.first += 1;
-        }
-        let total = record.first + record.events.len() as u64;
-        drop(record);
-        // Another direction may have come in between; the number must not fall.
-        self.total.send_if_modified(|seen| {
-            let more = total > *seen;
-            *seen = total.max(*seen);
-            more
-        });
-    }
-
-    fn record(&self) -> MutexGuard<'_, Record> {
-        // Whoever panicked while holding it has left a record that is short of an event, and no worse.
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn summary(&self) -> String {
-        let events: Vec<_> = self.record().events.iter().cloned().collect();
-        let mut lines = String::new();
-        for event in events {
-            lines.push_str(&match &*event {
-                Event::Frame(frame) => format!(
-                    "  {} from the {} on stream {} of connection {} {:?}\n",
-                    frame.kind,
-                    frame.direction.sender(),
-                    frame.stream,
-                    frame.connection,
-                    frame.flag_names(),
-                ),
-                other => format!("  {other:?}\n"),
-            });
-        }
-        lines
-    }
-}
-
-/// A reader of what happens at a tap. Each reads at its own pace, and none slows down what is passed on.
-#[derive(Debug)]
-pub struct Events {
-    shared: Arc<Shared>,
-    next: u64,
-    total: watch::Receiver<u64>,
-}
-
-/// What a reader of events gets.
+/// A tap before it starts.
 #[derive(Clone, Debug)]
-pub enum Seen {
-    /// The next event.
-    Event(Arc<Event>),
-    /// The reader was too slow, and this many events are gone.
-    Missed(u64),
+pub struct Builder {
+    faults: Faults,
+    descriptors: Descriptors,
+    reflection: bool,
+    save: Option<PathBuf>,
 }
 
-impl Events {
-    /// Waits for the next event.
-    pub async fn next(&mut self) -> Seen {
-        loop {
-            if let Some(seen) = self.try_next() {
-                return seen;
-            }
-            self.changed().await;
-        }
+impl Builder {
+    /// What goes wrong on purpose.
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
     }
 
-    /// The next event, if it is there already.
-    pub fn try_next(&mut self) -> Option<Seen> {
-        let record = self.shared.record();
-        if let Some(missed) = record.first.checked_sub(self.next)
-            && missed > 0
-        {
-            self.next = record.first;
-            return Some(Seen::Missed(missed));
-        }
-        // What is kept fits into memory, so its number fits into `usize`.
-        let event = record.events.get((self.next - record.first) as usize)?;
-        self.next += 1;
-        Some(Seen::Event(event.clone()))
+    /// The types by which messages are shown. By default those that are built in.
+    pub fn descriptors(mut self, descriptors: Descriptors) -> Self {
+        self.descriptors = descriptors;
+        self
     }
 
-    /// Waits until there is a next event.
-    pub async fn changed(&mut self) {
-        let next = self.next;
-        // The sender lives as long as this reader, which holds it.
-        let _ = self.total.wait_for(|total| *total > next).await;
+    /// Whether the server is asked, by gRPC's reflection, for types that no proto knows. By default not.
+    pub fn reflection(mut self, reflection: bool) -> Self {
+        self.reflection = reflection;
+        self
+    }
+
+    /// Keeps what was seen in a file, for [`open`](crate::open).
+    pub fn save(mut self, file: impl Into<PathBuf>) -> Self {
+        self.save = Some(file.into());
+        self
+    }
+
+    /// Starts the tap on a listener, in front of a server.
+    ///
+    /// # Errors
+    ///
+    /// If the listener has no address, or the file to save to can't be written.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn serve(self, listener: TcpListener, server: impl Display) -> io::Result<Tap> {
+        let address = listener.local_addr()?;
+        let server = server.to_string();
+        let server = server.strip_prefix("http://").unwrap_or(&server);
+        let server = server.trim_end_matches('/').to_owned();
+        let descriptors = self.descriptors;
+        let save = self
+            .save
+            .map(|file| Save::create(&file, descriptors.clone()));
+        let reflection = self.reflection.then(|| Reflection::of(&server));
+        let shared = Shared::new(self.faults, descriptors, reflection, save.transpose()?);
+        let shared = Arc::new(shared);
+        let accepting = tokio::spawn(accept(listener, server, shared.clone())).abort_handle();
+        Ok(Tap {
+            shared,
+            address,
+            accepting,
+        })
     }
 }
 
@@ -414,7 +343,7 @@ async fn accept(listener: TcpListener, server: String, shared: Arc<Shared>) {
         };
         match accepted {
             Ok((client, _)) => {
-                let connection = shared.connections.fetch_add(1, Ordering::SeqCst) as u64 + 1;
+                let connection = shared.next_connection();
                 connections.spawn(serve(client, server.clone(), connection, shared.clone()));
             }
             // For instance too many open files: others may be closed soon.
@@ -430,14 +359,13 @@ async fn serve(client: TcpStream, server: String, connection: u64, shared: Arc<S
             // As it would be without a tap: no connection.
             let _ = client.set_zero_linger();
             drop(client);
-            shared.push(Event::Closed {
-                connection,
-                at: shared.now(),
+            let refused = EventKind::Closed {
                 end: End::Refused(reason(&server, &error)),
                 open: Vec::new(),
                 to_server: 0,
                 to_client: 0,
-            });
+            };
+            shared.happens(connection, refused);
         }
     }
 }

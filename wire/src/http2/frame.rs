@@ -1,23 +1,23 @@
-//! Cuts a stream of bytes into HTTP/2 frames: nine bytes that say how long, of what type, and for whom.
+//! The head of a frame: nine bytes that say how long, of what type, and for which stream.
 
 use std::fmt;
 
 /// How many bytes stand before each payload. RFC 9113, section 4.1.
-pub const HEAD: usize = 9;
+pub(crate) const HEAD: usize = 9;
 
 /// The longest payload that may be sent to a peer that has not allowed more. RFC 9113, section 4.2.
-pub const DEFAULT_MAX_FRAME_SIZE: u32 = 16_384;
+pub(crate) const DEFAULT_MAX_FRAME_SIZE: u32 = 16_384;
 
 /// The flag that ends one side's half of a stream.
-pub const END_STREAM: u8 = 0x1;
+pub(crate) const END_STREAM: u8 = 0x1;
 /// On SETTINGS and PING: this answers one of yours.
-pub const ACK: u8 = 0x1;
+pub(crate) const ACK: u8 = 0x1;
 /// The flag that ends a block of headers.
-pub const END_HEADERS: u8 = 0x4;
+pub(crate) const END_HEADERS: u8 = 0x4;
 /// The payload begins with the length of a padding, and ends with the padding.
-pub const PADDED: u8 = 0x8;
+pub(crate) const PADDED: u8 = 0x8;
 /// The payload of HEADERS begins with five bytes about priority.
-pub const PRIORITY: u8 = 0x20;
+pub(crate) const PRIORITY: u8 = 0x20;
 
 /// What a frame is for. RFC 9113, section 6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,19 +27,19 @@ pub enum FrameType {
     Data,
     /// Headers or trailers, or the first part of them.
     Headers,
-    /// An order of precedence, which everybody ignores today.
+    /// Which stream is more urgent; obsolete.
     Priority,
     /// The immediate end of one stream.
     RstStream,
-    /// What a peer wants of the other, and that it has heard.
+    /// What a peer allows the other, or its acknowledgement.
     Settings,
-    /// The announcement of an answer to a question that nobody asked.
+    /// The request of a response that the server sends unasked.
     PushPromise,
-    /// Are you there? I am.
+    /// A sign of life, or the answer to one.
     Ping,
     /// The end of a connection: no new streams.
     GoAway,
-    /// Leave to send more bytes.
+    /// Permission to send more bytes.
     WindowUpdate,
     /// The next part of headers.
     Continuation,
@@ -103,14 +103,14 @@ impl fmt::Display for FrameType {
 
 /// The nine bytes before a payload, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub(crate) struct Head {
     /// How long the payload is, in bytes.
     pub length: u32,
     /// What the frame is for.
     pub kind: FrameType,
     /// One bit a flag.
     pub flags: u8,
-    /// Whom it concerns: a stream, or with 0 the connection.
+    /// Its stream, or 0 for the connection.
     pub stream: u32,
 }
 
@@ -127,106 +127,88 @@ impl Head {
         }
     }
 
+    /// Whether its payload ends with padding.
+    pub fn is_padded(&self) -> bool {
+        let kinds = [FrameType::Data, FrameType::Headers, FrameType::PushPromise];
+        kinds.contains(&self.kind) && self.has(PADDED)
+    }
+
     /// Whether a flag is set.
     pub fn has(&self, flag: u8) -> bool {
         self.flags & flag == flag
     }
 }
 
-/// The name of an error code in RST_STREAM and GOAWAY. RFC 9113, section 7.
-pub fn error_name(code: u32) -> &'static str {
-    match code {
-        0x0 => "NO_ERROR",
-        0x1 => "PROTOCOL_ERROR",
-        0x2 => "INTERNAL_ERROR",
-        0x3 => "FLOW_CONTROL_ERROR",
-        0x4 => "SETTINGS_TIMEOUT",
-        0x5 => "STREAM_CLOSED",
-        0x6 => "FRAME_SIZE_ERROR",
-        0x7 => "REFUSED_STREAM",
-        0x8 => "CANCEL",
-        0x9 => "COMPRESSION_ERROR",
-        0xa => "CONNECT_ERROR",
-        0xb => "ENHANCE_YOUR_CALM",
-        0xc => "INADEQUATE_SECURITY",
-        0xd => "HTTP_1_1_REQUIRED",
-        _ => "an error without a name",
+/// An error code, in RST_STREAM and GOAWAY. RFC 9113, section 7.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ErrorCode(pub u32);
+
+impl ErrorCode {
+    /// The end of a connection without an error.
+    pub const NO_ERROR: Self = Self(0);
+
+    /// Its name, if it has one.
+    pub fn name(self) -> Option<&'static str> {
+        Some(match self.0 {
+            0x0 => "NO_ERROR",
+            0x1 => "PROTOCOL_ERROR",
+            0x2 => "INTERNAL_ERROR",
+            0x3 => "FLOW_CONTROL_ERROR",
+            0x4 => "SETTINGS_TIMEOUT",
+            0x5 => "STREAM_CLOSED",
+            0x6 => "FRAME_SIZE_ERROR",
+            0x7 => "REFUSED_STREAM",
+            0x8 => "CANCEL",
+            0x9 => "COMPRESSION_ERROR",
+            0xa => "CONNECT_ERROR",
+            0xb => "ENHANCE_YOUR_CALM",
+            0xc => "INADEQUATE_SECURITY",
+            0xd => "HTTP_1_1_REQUIRED",
+            _ => return None,
+        })
     }
 }
 
-/// The name of a setting. RFC 9113, section 6.5.2; RFC 8441; RFC 9218.
-pub fn setting_name(id: u16) -> Option<&'static str> {
-    Some(match id {
-        0x1 => "HEADER_TABLE_SIZE",
-        0x2 => "ENABLE_PUSH",
-        0x3 => "MAX_CONCURRENT_STREAMS",
-        0x4 => "INITIAL_WINDOW_SIZE",
-        0x5 => "MAX_FRAME_SIZE",
-        0x6 => "MAX_HEADER_LIST_SIZE",
-        0x8 => "ENABLE_CONNECT_PROTOCOL",
-        0x9 => "NO_RFC7540_PRIORITIES",
-        _ => return None,
-    })
-}
-
-/// A part of a frame, as soon as it is there.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Piece<'a> {
-    /// A frame begins.
-    Head(Head),
-    /// Some of its payload, never none.
-    Payload(&'a [u8]),
-    /// The frame is complete.
-    End,
-}
-
-/// Finds the frames in a stream of bytes that arrives in whatever pieces. Holds nine bytes, never a payload.
-#[derive(Debug, Default)]
-pub struct Splitter {
-    head: [u8; HEAD],
-    have: usize,
-    left: u32,
-}
-
-impl Splitter {
-    /// Takes the next piece from the front of `bytes`, or returns `None` when more bytes are needed.
-    pub fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Option<Piece<'a>> {
-        if self.have < HEAD {
-            let (taken, rest) = bytes.split_at(bytes.len().min(HEAD - self.have));
-            self.head[self.have..self.have + taken.len()].copy_from_slice(taken);
-            self.have += taken.len();
-            *bytes = rest;
-            if self.have < HEAD {
-                return None;
-            }
-            let head = Head::parse(self.head);
-            self.left = head.length;
-            return Some(Piece::Head(head));
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "error {}", self.0),
         }
-        if self.left == 0 {
-            self.have = 0;
-            return Some(Piece::End);
-        }
-        if bytes.is_empty() {
-            return None;
-        }
-        let taken = bytes
-            .len()
-            .min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let (payload, rest) = bytes.split_at(taken);
-        // At most `left`, which is a `u32`.
-        self.left -= u32::try_from(taken).unwrap_or(self.left);
-        *bytes = rest;
-        Some(Piece::Payload(payload))
     }
+}
 
-    /// The nine bytes of the frame that is being read.
-    pub fn head_bytes(&self) -> [u8; HEAD] {
-        self.head
+/// The number of a setting. RFC 9113, section 6.5.2; RFC 8441; RFC 9218.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Setting(pub u16);
+
+impl Setting {
+    /// How large the table of headers may be.
+    pub(crate) const HEADER_TABLE_SIZE: Self = Self(0x1);
+    /// How long a frame may be.
+    pub const MAX_FRAME_SIZE: Self = Self(0x5);
+
+    /// Its name, if it has one.
+    pub fn name(self) -> Option<&'static str> {
+        Some(match self.0 {
+            0x1 => "HEADER_TABLE_SIZE",
+            0x2 => "ENABLE_PUSH",
+            0x3 => "MAX_CONCURRENT_STREAMS",
+            0x4 => "INITIAL_WINDOW_SIZE",
+            0x5 => "MAX_FRAME_SIZE",
+            0x6 => "MAX_HEADER_LIST_SIZE",
+            0x8 => "ENABLE_CONNECT_PROTOCOL",
+            0x9 => "NO_RFC7540_PRIORITIES",
+            _ => return None,
+        })
     }
+}
 
-    /// Whether the last byte read was the last one of a frame.
-    pub fn is_between_frames(&self) -> bool {
-        self.have == 0
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "setting {}", self.0),
+        }
     }
 }

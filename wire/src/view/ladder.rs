@@ -1,17 +1,16 @@
 //! Prints what happens as a ladder: the client on the left, the server on the right, an arrow an event.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Color, Style};
 
-use crate::decoder::error_text;
-use crate::event::{Block, Call, Direction, End, Event, Frame, Payload, Role};
-use crate::frame::setting_name;
-use crate::grpc::status_name;
-use crate::headers::Field;
-use crate::labels::{self, Part};
-use crate::message::{Message, status_details};
+use super::labels::{self, Part};
+use super::printer::Printer;
+use crate::decoder::{Call, Direction, End, Event, EventKind, Frame, Headers, Payload, Role};
+use crate::grpc::{Descriptors, Message, status_details, status_name};
+use crate::http2::{ErrorCode, Field, Setting};
 use crate::text::{count, percent_decoded, safe, width, wrap};
 
 /// What is printed.
@@ -70,7 +69,7 @@ const COLOURS: [AnsiColor; 6] = [
 ///
 /// ```
 /// use std::time::Duration;
-/// use wire::{Decoder, Direction, Ladder, Show};
+/// use wire::{Decoder, Direction, Ladder, Printer, Show};
 ///
 /// let mut decoder = Decoder::new(1);
 /// let bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08";
@@ -85,10 +84,48 @@ const COLOURS: [AnsiColor; 6] = [
 pub struct Ladder<W> {
     out: W,
     show: Show,
+    /// For the details of errors; messages know their types.
+    descriptors: Descriptors,
     begun: bool,
     /// Which connection the last call was on. That a connection opens is not shown before it is used: other
     /// things happen at the same time.
     connection: u64,
+}
+
+impl<W: Write> Printer for Ladder<W> {
+    fn listening(&mut self, address: &str, server: &str) -> io::Result<()> {
+        writeln!(self.out, "listening on {address}, passing on to {server}")
+    }
+
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        let connection = event.connection;
+        match &event.kind {
+            EventKind::Opened if self.show.all => {
+                self.gap()?;
+                let text = format!("connection {connection}");
+                self.arrow(None, Direction::ToServer, &text, false)
+            }
+            EventKind::HalfClosed(direction) if self.show.all => {
+                let text = format!("connection {connection}: nothing more to come");
+                self.arrow(None, *direction, &text, false)
+            }
+            EventKind::Opened | EventKind::HalfClosed(_) => Ok(()),
+            EventKind::Frame(frame) => self.frame(frame),
+            EventKind::Note(text) => self.note(connection, text),
+            EventKind::Closed { end, open, .. } => self.closed(event, end, open),
+        }
+    }
+
+    fn missed(&mut self, events: u64) -> io::Result<()> {
+        self.centred(&format!(
+            "{} missing here: faster than they could be printed",
+            count(events, "event")
+        ))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 impl<W: Write> Ladder<W> {
@@ -97,6 +134,7 @@ impl<W: Write> Ladder<W> {
         Self {
             out,
             show,
+            descriptors: Descriptors::built_in(),
             begun: false,
             connection: 1,
         }
@@ -107,83 +145,34 @@ impl<W: Write> Ladder<W> {
         self.out
     }
 
-    /// Writes an event, if it is to be shown.
-    ///
-    /// # Errors
-    ///
-    /// If writing fails.
-    pub fn event(&mut self, event: &Event) -> io::Result<()> {
-        match event {
-            Event::Opened { connection, .. } if self.show.all => {
-                self.gap()?;
-                let text = format!("connection {connection}");
-                self.arrow(None, Direction::ToServer, &text, false)
-            }
-            Event::Opened { .. } => Ok(()),
-            Event::Frame(frame) => self.frame(frame),
-            Event::Note {
-                connection, text, ..
-            } => self.note(&format!("connection {connection}: {text}")),
-            Event::HalfClosed {
-                connection,
-                direction,
-                ..
-            } if self.show.all => {
-                let text = format!("connection {connection}: nothing more to come");
-                self.arrow(None, *direction, &text, false)
-            }
-            Event::HalfClosed { .. } => Ok(()),
-            Event::Closed {
-                connection,
-                end,
-                open,
+    /// The types by which the details of errors are shown. By default those that are built in.
+    pub fn descriptors(mut self, descriptors: Descriptors) -> Self {
+        self.descriptors = descriptors;
+        self
+    }
+
+    fn closed(&mut self, event: &Event, end: &End, open: &[Arc<Call>]) -> io::Result<()> {
+        for call in open {
+            self.broken_off(call, end)?;
+        }
+        let text = match end {
+            End::Refused(reason) => reason.clone(),
+            End::ResetByTap => "was reset here, as told".to_owned(),
+            _ if !self.show.all => return Ok(()),
+            End::Reset(direction) => format!("reset by the {}", direction.sender()),
+            End::Finished | End::Dropped => "closed".to_owned(),
+        };
+        let text = match event.kind {
+            EventKind::Closed {
                 to_server,
                 to_client,
                 ..
-            } => {
-                for call in open {
-                    self.broken_off(call, end)?;
-                }
-                let amounts = format!("{to_server} bytes to the server, {to_client} to the client");
-                match end {
-                    End::Refused(reason) => {
-                        self.note(&format!("connection {connection}: {reason}"))
-                    }
-                    End::ResetByTap => {
-                        self.note(&format!("connection {connection} was reset here, as told"))
-                    }
-                    _ if !self.show.all => Ok(()),
-                    End::Reset(direction) => self.note(&format!(
-                        "connection {connection}: reset by the {}; {amounts}",
-                        direction.sender()
-                    )),
-                    End::Finished | End::Dropped => {
-                        self.note(&format!("connection {connection}: closed; {amounts}"))
-                    }
-                }
+            } if self.show.all => {
+                format!("{text}; {to_server} bytes to the server, {to_client} to the client")
             }
-        }
-    }
-
-    /// Says that events were missed, because they came faster than they could be printed.
-    ///
-    /// # Errors
-    ///
-    /// If writing fails.
-    pub fn missed(&mut self, events: u64) -> io::Result<()> {
-        self.note(&format!(
-            "{} missing here: faster than they could be printed",
-            count(events, "event")
-        ))
-    }
-
-    /// Passes on what is still in a buffer.
-    ///
-    /// # Errors
-    ///
-    /// If writing fails.
-    pub fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+            _ => text,
+        };
+        self.note(event.connection, &text)
     }
 
     fn broken_off(&mut self, call: &Call, end: &End) -> io::Result<()> {
@@ -200,7 +189,7 @@ impl<W: Write> Ladder<W> {
     fn frame(&mut self, frame: &Frame) -> io::Result<()> {
         let by_frame = self.show.all || self.show.bytes;
         if by_frame {
-            if !self.show.all && !frame.belongs_to_a_call() && frame.fault.is_none() {
+            if !self.show.all && !frame.belongs_to_a_call() && frame.violation.is_none() {
                 return Ok(());
             }
             self.before(frame)?;
@@ -208,8 +197,8 @@ impl<W: Write> Ladder<W> {
         } else {
             self.as_part_of_a_call(frame)?;
         }
-        if let Some(fault) = &frame.fault {
-            self.details(frame, &format!("against the rules: {fault}"))?;
+        if let Some(violation) = &frame.violation {
+            self.details(frame, &format!("against the rules: {violation}"))?;
         }
         if self.show.bytes {
             for part in labels::parts(frame) {
@@ -226,7 +215,7 @@ impl<W: Write> Ladder<W> {
         }
         self.gap()?;
         if std::mem::replace(&mut self.connection, frame.connection) != frame.connection {
-            self.note(&format!("on connection {}", frame.connection))?;
+            self.centred(&format!("on connection {}", frame.connection))?;
         }
         Ok(())
     }
@@ -235,15 +224,16 @@ impl<W: Write> Ladder<W> {
     /// run to run.
     fn as_part_of_a_call(&mut self, frame: &Frame) -> io::Result<()> {
         match &frame.payload {
-            Payload::Headers(block) => {
+            Payload::Headers(headers) => {
                 self.before(frame)?;
-                self.line(frame, headers_line(frame, block))?;
-                for field in &block.fields {
+                self.line(frame, headers_line(frame, headers))?;
+                for field in &headers.fields {
                     if !is_usual(field) {
-                        self.details(frame, &field_text(field))?;
+                        let text = self.field_text(field);
+                        self.details(frame, &text)?;
                     }
                 }
-                self.left_out(frame, block)?;
+                self.left_out(frame, headers)?;
                 self.elapsed(frame)
             }
             Payload::Data {
@@ -265,22 +255,22 @@ impl<W: Write> Ladder<W> {
                 Ok(())
             }
             Payload::Reset(code) => {
-                self.line(frame, vec![format!("RST_STREAM {}", error_text(*code))])?;
+                self.line(frame, vec![format!("RST_STREAM {code}")])?;
                 self.elapsed(frame)
             }
             Payload::GoAway { error, debug, .. } => {
                 // A client that leaves in order may say so or not: it depends on how fast it leaves.
-                if *error == 0 && frame.direction == Direction::ToServer {
+                if *error == ErrorCode::NO_ERROR && frame.direction == Direction::ToServer {
                     return Ok(());
                 }
-                self.line(frame, vec![format!("GOAWAY {}", error_text(*error))])?;
+                self.line(frame, vec![format!("GOAWAY {error}")])?;
                 self.debug(frame, debug)
             }
-            Payload::Opaque if frame.fault.is_some() => {
+            Payload::Opaque if frame.violation.is_some() => {
                 let text = format!("{}, {}", frame.kind, count(frame.length, "byte"));
                 self.line(frame, vec![text])
             }
-            _ if frame.fault.is_some() => self.line(frame, vec![frame.kind.to_string()]),
+            _ if frame.violation.is_some() => self.line(frame, vec![frame.kind.to_string()]),
             _ => Ok(()),
         }
     }
@@ -295,14 +285,15 @@ impl<W: Write> Ladder<W> {
         parts.extend(frame.flag_names().into_iter().map(str::to_owned));
         self.line(frame, vec![parts.join(", ")])?;
         match &frame.payload {
-            Payload::Headers(block) => {
-                for field in &block.fields {
-                    self.details(frame, &field_text(field))?;
+            Payload::Headers(headers) => {
+                for field in &headers.fields {
+                    let text = self.field_text(field);
+                    self.details(frame, &text)?;
                 }
-                if !block.decoded {
-                    self.details(frame, "headers that cannot be read")?;
+                if !headers.decoded {
+                    self.details(frame, "headers that can't be read")?;
                 }
-                self.left_out(frame, block)
+                self.left_out(frame, headers)
             }
             Payload::HeadersPart => self.details(frame, "headers that go on in the next frame"),
             Payload::Data {
@@ -332,12 +323,10 @@ impl<W: Write> Ladder<W> {
                 }
                 Ok(())
             }
-            Payload::Reset(code) => self.details(frame, &error_text(*code)),
+            Payload::Reset(code) => self.details(frame, &code.to_string()),
             Payload::Settings(settings) => {
                 for (id, value) in settings {
-                    let name =
-                        setting_name(*id).map_or_else(|| format!("setting {id}"), str::to_owned);
-                    self.details(frame, &format!("{name}: {value}"))?;
+                    self.details(frame, &format!("{}: {value}", Setting(*id)))?;
                 }
                 Ok(())
             }
@@ -347,7 +336,7 @@ impl<W: Write> Ladder<W> {
                 error,
                 debug,
             } => {
-                let text = format!("{}, last stream {last_stream}", error_text(*error));
+                let text = format!("{error}, last stream {last_stream}");
                 self.details(frame, &text)?;
                 self.debug(frame, debug)
             }
@@ -364,7 +353,7 @@ impl<W: Write> Ladder<W> {
             "message"
         };
         let text = format!("{name} {}", message.text());
-        self.line(frame, vec![text, count(message.length, "byte")])
+        self.line(frame, vec![text, message.size_text()])
     }
 
     fn debug(&mut self, frame: &Frame, debug: &[u8]) -> io::Result<()> {
@@ -375,13 +364,26 @@ impl<W: Write> Ladder<W> {
         self.details(frame, &format!("it says: {text}"))
     }
 
-    fn left_out(&mut self, frame: &Frame, block: &Block) -> io::Result<()> {
-        if block.left_out == 0 {
+    fn field_text(&self, field: &Field) -> String {
+        let (name, value) = (safe(&field.name()), field.value.as_slice());
+        match name.as_str() {
+            "grpc-timeout" => timeout_text(&field.value()),
+            "grpc-message" => format!("{name}: {}", safe(&percent_decoded(value))),
+            "grpc-status-details-bin" => match status_details(value, &self.descriptors) {
+                Some(details) => format!("{name}: {details}"),
+                None => format!("{name}: {}", safe(&field.value())),
+            },
+            _ => format!("{name}: {}", safe(&field.value())),
+        }
+    }
+
+    fn left_out(&mut self, frame: &Frame, headers: &Headers) -> io::Result<()> {
+        if headers.left_out == 0 {
             return Ok(());
         }
         self.details(
             frame,
-            &format!("and {} more", count(block.left_out, "header")),
+            &format!("and {} more", count(headers.left_out, "header")),
         )
     }
 
@@ -493,7 +495,12 @@ impl<W: Write> Ladder<W> {
         self.row(frame.call.as_deref(), &format!("{line}{blank}"))
     }
 
-    fn note(&mut self, text: &str) -> io::Result<()> {
+    /// A sentence on a connection. A recording may come from anywhere, so it is not trusted.
+    fn note(&mut self, connection: u64, text: &str) -> io::Result<()> {
+        self.centred(&format!("connection {connection}: {}", safe(text)))
+    }
+
+    fn centred(&mut self, text: &str) -> io::Result<()> {
         for line in short(text) {
             let blank = INNER.saturating_sub(width(&line));
             let (left, right) = (blank / 2, blank - blank / 2);
@@ -562,16 +569,16 @@ fn short(text: &str) -> Vec<String> {
     lines
 }
 
-fn headers_line(frame: &Frame, block: &Block) -> Vec<String> {
-    if !block.decoded {
-        let text = format!("HEADERS that cannot be read, {} bytes", block.encoded);
+fn headers_line(frame: &Frame, headers: &Headers) -> Vec<String> {
+    if !headers.decoded {
+        let text = format!("HEADERS that can't be read, {} bytes", headers.encoded);
         return vec![text];
     }
     let header = |name: &str| frame.header(name).map(|value| safe(&value));
     let mut parts = Vec::new();
-    match block.role {
+    match headers.role {
         Role::Request | Role::Push => {
-            let kind = if block.role == Role::Push {
+            let kind = if headers.role == Role::Push {
                 "PUSH_PROMISE"
             } else {
                 "HEADERS"
@@ -584,7 +591,8 @@ fn headers_line(frame: &Frame, block: &Block) -> Vec<String> {
                 shown.push(format!(":status: {status}"));
             }
             if let Some(code) = header("grpc-status") {
-                let name = status_name(code.as_bytes()).unwrap_or("no status that gRPC knows");
+                let name =
+                    status_name(code.as_bytes()).unwrap_or("a status that gRPC doesn't know");
                 shown.push(format!("grpc-status: {code} {name}"));
             }
             if shown.is_empty() {
@@ -595,7 +603,7 @@ fn headers_line(frame: &Frame, block: &Block) -> Vec<String> {
             }
         }
     }
-    if block.end_stream {
+    if headers.end_stream {
         parts.push("END_STREAM".to_owned());
     }
     parts
@@ -609,24 +617,11 @@ fn is_usual(field: &Field) -> bool {
         })
 }
 
-fn field_text(field: &Field) -> String {
-    let name = safe(&field.name());
-    match name.as_str() {
-        "grpc-timeout" => timeout_text(&field.value()),
-        "grpc-message" => format!("{name}: {}", safe(&percent_decoded(&field.value))),
-        "grpc-status-details-bin" => match status_details(&field.value) {
-            Some(details) => format!("{name}: {details}"),
-            None => format!("{name}: {}", safe(&field.value())),
-        },
-        _ => format!("{name}: {}", safe(&field.value())),
-    }
-}
-
 /// What a timeout comes to. One that was set is exact; one that is left over differs from run to run.
 fn timeout_text(value: &str) -> String {
     let shown = safe(value);
     let Some(timeout) = timeout(value) else {
-        return format!("grpc-timeout: {shown}, which is no timeout");
+        return format!("grpc-timeout: {shown}, which isn't a timeout");
     };
     let digits = value[..value.len() - 1].trim_end_matches('0');
     let fine = matches!(value.as_bytes().last(), Some(b'u' | b'n'));
@@ -691,7 +686,7 @@ fn roughly(duration: Duration) -> String {
 }
 
 fn message_text(message: &Message) -> String {
-    format!("{}, {}", message.text(), count(message.length, "byte"))
+    format!("{}, {}", message.text(), message.size_text())
 }
 
 fn end_stream(direction: Direction) -> &'static str {
@@ -739,10 +734,10 @@ mod tests {
             ("1H", "1H, which is 3600 s"),
             ("199873u", "about 200 ms left"),
             ("1999873u", "about 2 s left"),
-            ("soon", "soon, which is no timeout"),
-            ("", ", which is no timeout"),
-            ("123456789S", "123456789S, which is no timeout"),
-            ("1µ", "1µ, which is no timeout"),
+            ("soon", "soon, which isn't a timeout"),
+            ("", ", which isn't a timeout"),
+            ("123456789S", "123456789S, which isn't a timeout"),
+            ("1µ", "1µ, which isn't a timeout"),
         ] {
             assert_eq!(timeout_text(value), format!("grpc-timeout: {text}"));
         }

@@ -1,13 +1,14 @@
 //! What is seen on the wire: frames, and what becomes of the connections that carry them.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::frame::{self, FrameType, error_name};
-use crate::headers::Field;
-use crate::message::Message;
+use crate::grpc::{self, Message};
+use crate::http2::{self, ErrorCode, FrameType};
+use crate::http2::{END_STREAM, Field};
 
 /// Which way something travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,11 +78,42 @@ pub struct Frame {
     /// The call it belongs to.
     pub call: Option<Arc<Call>>,
     /// The rule of HTTP/2 or gRPC that it breaks.
-    pub fault: Option<String>,
+    pub violation: Option<Violation>,
     /// Seen while the tap was stalled: it has not been passed on yet.
     pub held: bool,
     /// Its first bytes as they are: nine for the head, then the payload, 16 KiB of it at most.
     pub bytes: Bytes,
+}
+
+/// A rule that a frame breaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Violation {
+    /// One of HTTP/2.
+    Http2(http2::Violation),
+    /// One of gRPC.
+    Grpc(grpc::Violation),
+}
+
+impl From<http2::Violation> for Violation {
+    fn from(violation: http2::Violation) -> Self {
+        Self::Http2(violation)
+    }
+}
+
+impl From<grpc::Violation> for Violation {
+    fn from(violation: grpc::Violation) -> Self {
+        Self::Grpc(violation)
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http2(violation) => violation.fmt(f),
+            Self::Grpc(violation) => violation.fmt(f),
+        }
+    }
 }
 
 /// What is in a frame.
@@ -99,11 +131,11 @@ pub enum Payload {
         unfinished: Option<(u32, Option<u32>)>,
     },
     /// HEADERS or CONTINUATION with the last part of a block.
-    Headers(Block),
+    Headers(Headers),
     /// HEADERS, PUSH_PROMISE or CONTINUATION with a part of a block that goes on.
     HeadersPart,
     /// RST_STREAM, with its error code.
-    Reset(u32),
+    Reset(ErrorCode),
     /// SETTINGS, number and value.
     Settings(Vec<(u16, u32)>),
     /// PING, with its eight bytes.
@@ -113,7 +145,7 @@ pub enum Payload {
         /// The last stream that its sender has dealt with.
         last_stream: u32,
         /// The error code.
-        error: u32,
+        error: ErrorCode,
         /// What the sender adds for people.
         debug: Bytes,
     },
@@ -126,7 +158,7 @@ pub enum Payload {
 /// A block of headers, put together from its frames and decoded.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Block {
+pub struct Headers {
     /// What it is in its call.
     pub role: Role,
     /// The headers, in order.
@@ -193,7 +225,7 @@ impl Frame {
     /// All headers, in order. Empty for frames that are no headers.
     pub fn fields(&self) -> &[Field] {
         match &self.payload {
-            Payload::Headers(block) => &block.fields,
+            Payload::Headers(headers) => &headers.fields,
             _ => &[],
         }
     }
@@ -201,7 +233,7 @@ impl Frame {
     /// What these headers are in their call.
     pub fn role(&self) -> Option<Role> {
         match &self.payload {
-            Payload::Headers(block) => Some(block.role),
+            Payload::Headers(headers) => Some(headers.role),
             _ => None,
         }
     }
@@ -218,7 +250,9 @@ impl Frame {
 
     /// The method of the call that it belongs to: `/package.Service/Method`.
     pub fn path(&self) -> Option<&str> {
-        self.call.as_ref().map(|call| call.path.as_str())
+        let path = self.call.as_ref()?.path.as_str();
+        // Of a call whose headers could not be read nothing is known.
+        (!path.is_empty()).then_some(path)
     }
 
     /// The messages whose last byte is in this frame.
@@ -231,14 +265,14 @@ impl Frame {
 
     /// The gRPC status by name, `NOT_FOUND`, if it is in these headers.
     pub fn status(&self) -> Option<&'static str> {
-        crate::grpc::status_name(self.header("grpc-status")?.as_bytes())
+        grpc::status_name(self.header("grpc-status")?.as_bytes())
     }
 
     /// Whether its sender sends nothing more on this stream.
     pub fn is_end_stream(&self) -> bool {
         match &self.payload {
-            Payload::Headers(block) => block.end_stream,
-            _ => self.kind == FrameType::Data && self.flags & frame::END_STREAM != 0,
+            Payload::Headers(headers) => headers.end_stream,
+            _ => self.kind == FrameType::Data && self.flags & END_STREAM != 0,
         }
     }
 
@@ -262,7 +296,7 @@ impl Frame {
     /// ```
     pub fn reset(&self) -> Option<&'static str> {
         match self.payload {
-            Payload::Reset(code) => Some(error_name(code)),
+            Payload::Reset(code) => Some(code.name().unwrap_or("UNKNOWN_ERROR")),
             _ => None,
         }
     }
@@ -270,7 +304,7 @@ impl Frame {
     /// The error by name, if this is a GOAWAY: `NO_ERROR`, `ENHANCE_YOUR_CALM`.
     pub fn go_away(&self) -> Option<&'static str> {
         match self.payload {
-            Payload::GoAway { error, .. } => Some(error_name(error)),
+            Payload::GoAway { error, .. } => Some(error.name().unwrap_or("UNKNOWN_ERROR")),
             _ => None,
         }
     }
@@ -298,43 +332,33 @@ impl Frame {
     }
 }
 
-/// Something that happened.
+/// Something that happened: on which connection, when, and what.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Event {
+pub struct Event {
+    /// 1 for the first connection.
+    pub connection: u64,
+    /// When, counted from the start of the tap.
+    pub at: Duration,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum EventKind {
     /// A client has connected, and the server has accepted.
-    Opened {
-        /// 1 for the first connection.
-        connection: u64,
-        /// When, counted from the start of the tap.
-        at: Duration,
-    },
+    Opened,
     /// A frame was seen.
     Frame(Frame),
-    /// Something that is no frame, in a sentence: what cannot be decoded, what the tap did.
-    Note {
-        /// On which connection.
-        connection: u64,
-        /// When, counted from the start of the tap.
-        at: Duration,
-        /// The sentence, without a full stop.
-        text: String,
-    },
+    /// Something other than a frame, in a sentence without a full stop: what cannot be decoded, what the tap
+    /// did.
+    Note(String),
     /// One side has said, by closing its half of the connection, that it sends nothing more.
-    HalfClosed {
-        /// Which connection.
-        connection: u64,
-        /// When, counted from the start of the tap.
-        at: Duration,
-        /// Which half.
-        direction: Direction,
-    },
+    HalfClosed(Direction),
     /// A connection is over.
     Closed {
-        /// Which connection.
-        connection: u64,
-        /// When, counted from the start of the tap.
-        at: Duration,
         /// How it ended.
         end: End,
         /// The calls that it broke off.
@@ -363,10 +387,26 @@ pub enum End {
 }
 
 impl Event {
+    pub(crate) fn new(connection: u64, at: Duration, kind: EventKind) -> Self {
+        Self {
+            connection,
+            at,
+            kind,
+        }
+    }
+
     /// The frame, if it is one.
     pub fn frame(&self) -> Option<&Frame> {
-        match self {
-            Self::Frame(frame) => Some(frame),
+        match &self.kind {
+            EventKind::Frame(frame) => Some(frame),
+            _ => None,
+        }
+    }
+
+    /// How the connection ended, if this is its end.
+    pub fn end(&self) -> Option<&End> {
+        match &self.kind {
+            EventKind::Closed { end, .. } => Some(end),
             _ => None,
         }
     }
@@ -374,27 +414,24 @@ impl Event {
     /// An upper limit of the memory that it takes.
     pub(crate) fn weight(&self) -> usize {
         const BASE: usize = 512;
-        BASE + match self {
-            Self::Frame(frame) => {
-                frame.bytes.len()
-                    + frame
-                        .fields()
-                        .iter()
-                        .map(|field| field.size() + 32)
-                        .sum::<usize>()
-                    + frame
-                        .messages()
-                        .iter()
-                        .map(|message| message.bytes.len() + 160)
-                        .sum::<usize>()
-                    + match &frame.payload {
-                        Payload::Settings(settings) => settings.len() * 8,
-                        Payload::GoAway { debug, .. } => debug.len(),
-                        _ => 0,
-                    }
-            }
-            Self::Closed { open, .. } => open.len() * 16,
+        BASE + match &self.kind {
+            EventKind::Frame(frame) => frame.weight(),
+            EventKind::Closed { open, .. } => open.len() * 16,
             _ => 0,
         }
+    }
+}
+
+impl Frame {
+    fn weight(&self) -> usize {
+        let fields = self.fields().iter().map(|field| field.size() + 32);
+        let messages = self.messages().iter();
+        let messages = messages.map(|message| message.bytes.len() + size_of::<Message>());
+        let other = match &self.payload {
+            Payload::Settings(settings) => settings.len() * 8,
+            Payload::GoAway { debug, .. } => debug.len(),
+            _ => 0,
+        };
+        self.bytes.len() + fields.sum::<usize>() + messages.sum::<usize>() + other
     }
 }

@@ -1,4 +1,4 @@
-//! gRPC inside of DATA: five bytes that say how long, then a message; and the names of the status codes.
+//! gRPC inside of DATA: five bytes that say how long, then a message.
 
 use bytes::Bytes;
 
@@ -14,32 +14,6 @@ pub const PREFIX: usize = 5;
 
 /// The bit by which gRPC-Web marks trailers inside of the body.
 const WEB_TRAILERS: u8 = 0x80;
-
-/// The name of a status code: `3` is `INVALID_ARGUMENT`.
-pub fn status_name(code: &[u8]) -> Option<&'static str> {
-    let code: usize = std::str::from_utf8(code).ok()?.parse().ok()?;
-    [
-        "OK",
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
-    ]
-    .get(code)
-    .copied()
-}
 
 /// What the five bytes and the bytes behind them came to, before anybody asks what they mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +94,11 @@ impl Messages {
             // Less than five.
             have => Some((have as u32, None)),
         }
+    }
+
+    /// How many messages have begun.
+    pub fn count(&self) -> u64 {
+        self.number
     }
 
     /// Forgets what it holds.

@@ -1,29 +1,21 @@
-//! Passes the bytes of one connection on: as they are and at once, or as late and as far as told.
+//! Passes the bytes of one connection on: as they are and at once, or delayed or stopped on request.
 
-use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
 
-use crate::decoder::Decoder;
-use crate::event::{Direction, End, Event};
-use crate::tap::{After, Control, Shared};
+use super::faults::{After, Control};
+use super::queue::{Item, Queue};
+use super::shared::Shared;
+use crate::decoder::{Decoder, Direction, End, EventKind};
 
 /// How much is read at once.
 const CHUNK: usize = 64 * 1024;
 
-/// How much one direction may hold back while it is delayed or stalled. After that the sender has to wait.
-const HELD: usize = 8 * 1024 * 1024;
-
-/// How many pieces it may hold back.
-const HELD_PIECES: usize = 64 * 1024;
-
-/// Forwards until the connection has ended in both directions, or was cut.
+/// Forwards until the connection has ended in both directions, or was reset.
 pub(crate) async fn connection(
     mut client: TcpStream,
     mut server: TcpStream,
@@ -33,12 +25,9 @@ pub(crate) async fn connection(
     // Small frames are to leave at once. What fails here fails again at the first read.
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
-    shared.push(Event::Opened {
-        connection: number,
-        at: shared.now(),
-    });
+    shared.happens(number, EventKind::Opened);
     let link = Link::new(number, shared);
-    let mut told = Told(Some(&link));
+    let mut close = CloseOnDrop(Some(&link));
     let end = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
@@ -60,7 +49,7 @@ pub(crate) async fn connection(
         let _ = server.set_zero_linger();
     }
     drop((client, server));
-    told.0 = None;
+    close.0 = None;
     link.closed(end);
 }
 
@@ -78,13 +67,13 @@ struct State {
     bytes: u64,
     /// Stalled by `stall_after`, until the tap has been resumed more often than this.
     stalled_at: Option<u64>,
-    cut: bool,
+    reset: bool,
 }
 
-/// Tells of a connection whose task is dropped before its end, together with the tap.
-struct Told<'a>(Option<&'a Link<'a>>);
+/// Records the end of a connection whose task is dropped together with the tap.
+struct CloseOnDrop<'a>(Option<&'a Link<'a>>);
 
-impl Drop for Told<'_> {
+impl Drop for CloseOnDrop<'_> {
     fn drop(&mut self) {
         if let Some(link) = self.0 {
             link.closed(End::Dropped);
@@ -92,10 +81,10 @@ impl Drop for Told<'_> {
     }
 }
 
-/// What becomes of some bytes: the first ones pass, the others are held, or lost because of a cut.
-struct Fate {
+/// What becomes of some bytes: the first ones pass, the others are held, or lost because of a reset.
+struct Verdict {
     pass: usize,
-    cut: bool,
+    reset: bool,
 }
 
 impl<'a> Link<'a> {
@@ -109,15 +98,15 @@ impl<'a> Link<'a> {
                 messages: 0,
                 bytes: 0,
                 stalled_at: None,
-                cut: false,
+                reset: false,
             }),
         }
     }
 
     async fn reset_by_hand(&self) {
         let mut control = self.shared.control.subscribe();
-        let cut = control.wait_for(|control| control.resets != self.resets);
-        if cut.await.is_err() {
+        let reset = control.wait_for(|control| control.resets != self.resets);
+        if reset.await.is_err() {
             pending().await
         }
     }
@@ -135,16 +124,16 @@ impl<'a> Link<'a> {
         loop {
             let length = tokio::select! {
                 biased;
-                due = queue.next(self) => {
+                due = queue.next(|control| self.is_stalled(control)) => {
                     match due {
-                        What::Bytes(bytes) => write(&mut to, &bytes, &from, direction).await?,
-                        What::End => {
+                        Item::Bytes(bytes) => write(&mut to, &bytes, &from, direction).await?,
+                        Item::End => {
                             // If nobody is there any more, the other direction tells.
                             let _ = to.shutdown().await;
                             return Ok(());
                         }
-                        What::Reset => return Err(End::Reset(direction)),
-                        What::ResetHere => return Err(End::ResetByTap),
+                        Item::Reset => return Err(End::Reset(direction)),
+                        Item::ResetHere => return Err(End::ResetByTap),
                     }
                     continue;
                 }
@@ -155,44 +144,46 @@ impl<'a> Link<'a> {
             let bytes = match length {
                 Ok(0) => {
                     self.half_closed(direction);
-                    queue.push(What::End, stalled, &now);
+                    queue.push(Item::End, stalled, &now);
                     continue;
                 }
                 Ok(length) => &buffer[..length],
                 Err(_) => {
-                    queue.push(What::Reset, stalled, &now);
+                    queue.push(Item::Reset, stalled, &now);
                     continue;
                 }
             };
-            let fate = self.look(direction, bytes, &now);
-            let (pass, rest) = bytes.split_at(fate.pass);
-            if queue.held.is_empty() && now.delay.is_zero() && !stalled {
+            let verdict = self.look(direction, bytes, &now);
+            let (pass, rest) = bytes.split_at(verdict.pass);
+            if queue.is_empty() && now.delay.is_zero() && !stalled {
                 // The usual way: nothing is copied, and nothing waits.
                 write(&mut to, pass, &from, direction).await?;
             } else if !pass.is_empty() {
-                queue.push(What::Bytes(pass.to_vec()), stalled, &now);
+                queue.push(Item::Bytes(pass.to_vec()), stalled, &now);
             }
-            if fate.cut {
-                queue.push(What::ResetHere, false, &now);
+            if verdict.reset {
+                queue.push(Item::ResetHere, false, &now);
             } else if !rest.is_empty() {
-                queue.push(What::Bytes(rest.to_vec()), true, &now);
+                queue.push(Item::Bytes(rest.to_vec()), true, &now);
             }
         }
     }
 
     /// Decodes and records some bytes, and finds out how far they may go.
-    fn look(&self, direction: Direction, bytes: &[u8], control: &Control) -> Fate {
-        let at = self.shared.now();
+    fn look(&self, direction: Direction, bytes: &[u8], control: &Control) -> Verdict {
         let mut state = self.state();
-        if state.cut {
-            return Fate { pass: 0, cut: true };
+        if state.reset {
+            return Verdict {
+                pass: 0,
+                reset: true,
+            };
         }
         if state.is_stalled(control) {
             self.record(&mut state, direction, bytes, u64::MAX, true);
             // Held, but in the order in which it came: the queue knows that it is stalled.
-            return Fate {
+            return Verdict {
                 pass: bytes.len(),
-                cut: false,
+                reset: false,
             };
         }
         let faults = self.shared.faults;
@@ -213,14 +204,15 @@ impl<'a> Link<'a> {
             After::Bytes(limit) => state.bytes >= limit,
             After::Messages(limit) => state.messages >= limit,
         };
-        let cut = faults.reset_after.is_some_and(reached);
-        if !cut && stall.is_some_and(reached) {
+        let reset = faults.reset_after.is_some_and(reached);
+        if !reset && stall.is_some_and(reached) {
             state.stalled_at = Some(control.resumes);
-            self.note(at, "stalled: from here on nothing is passed on");
+            let note = "stalled: from here on nothing is passed on".to_owned();
+            self.shared.happens(self.number, EventKind::Note(note));
             self.record(&mut state, direction, &bytes[pass..], u64::MAX, true);
         }
-        state.cut = cut;
-        Fate { pass, cut }
+        state.reset = reset;
+        Verdict { pass, reset }
     }
 
     /// Records until there have been so many messages. Returns how many bytes that took.
@@ -235,54 +227,38 @@ impl<'a> Link<'a> {
         let mut messages = state.messages;
         let at = self.shared.now();
         let read = state.decoder.read_until(direction, bytes, at, |mut event| {
-            if let Event::Frame(frame) = &mut event {
+            if let EventKind::Frame(frame) = &mut event.kind {
                 messages += frame.messages().len() as u64;
                 frame.held = held;
             }
             self.shared.push(event);
             messages >= until
         });
+        let number = self.number;
+        self.shared
+            .save_bytes(at, number, direction, held, &bytes[..read]);
         state.messages = messages;
         state.bytes += read as u64;
         read
     }
 
-    fn note(&self, at: std::time::Duration, text: &str) {
-        self.shared.push(Event::Note {
-            connection: self.number,
-            at,
-            text: text.to_owned(),
-        });
-    }
-
     fn half_closed(&self, direction: Direction) {
-        let at = self.shared.now();
-        for event in self.state().decoder.end(direction, at) {
+        let mut state = self.state();
+        for event in state.decoder.end(direction, self.shared.now()) {
             self.shared.push(event);
         }
-        self.shared.push(Event::HalfClosed {
-            connection: self.number,
-            at,
-            direction,
-        });
+        self.shared
+            .happens(self.number, EventKind::HalfClosed(direction));
     }
 
     fn closed(&self, end: End) {
-        let at = self.shared.now();
         let mut state = self.state();
         if let End::Reset(direction) = end {
-            for event in state.decoder.end(direction, at) {
+            for event in state.decoder.end(direction, self.shared.now()) {
                 self.shared.push(event);
             }
         }
-        self.shared.push(Event::Closed {
-            connection: self.number,
-            at,
-            end,
-            open: state.decoder.open_calls(),
-            to_server: state.decoder.bytes(Direction::ToServer),
-            to_client: state.decoder.bytes(Direction::ToClient),
-        });
+        self.shared.closed(self.number, &state.decoder, end);
     }
 
     fn is_stalled(&self, control: &Control) -> bool {
@@ -300,7 +276,7 @@ impl State {
     }
 }
 
-/// Writes all, unless its sender turns out to have reset the connection: what it sent is worth nothing then.
+/// Writes all, unless its sender turns out to have reset the connection: then nobody waits for it.
 async fn write(
     to: &mut WriteHalf<'_>,
     bytes: &[u8],
@@ -319,87 +295,5 @@ async fn failed(from: &ReadHalf<'_>) {
     match from.ready(Interest::ERROR).await {
         Ok(ready) if !ready.is_error() => pending().await,
         _ => {}
-    }
-}
-
-/// What is on its way in one direction, oldest first.
-struct Queue {
-    held: VecDeque<Held>,
-    bytes: usize,
-    ended: bool,
-    control: watch::Receiver<Control>,
-}
-
-struct Held {
-    what: What,
-    /// Read while nothing was passed on: waits until it is resumed.
-    stalled: bool,
-    due: Instant,
-}
-
-enum What {
-    Bytes(Vec<u8>),
-    /// The sender has closed its half.
-    End,
-    /// The sender has reset the connection.
-    Reset,
-    /// The tap is to reset the connection here.
-    ResetHere,
-}
-
-impl What {
-    fn len(&self) -> usize {
-        match self {
-            Self::Bytes(bytes) => bytes.len(),
-            _ => 0,
-        }
-    }
-}
-
-impl Queue {
-    fn new(control: watch::Receiver<Control>) -> Self {
-        Self {
-            held: VecDeque::new(),
-            bytes: 0,
-            ended: false,
-            control,
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        !self.ended && self.bytes < HELD && self.held.len() < HELD_PIECES
-    }
-
-    fn push(&mut self, what: What, stalled: bool, control: &Control) {
-        self.ended |= !matches!(what, What::Bytes(_));
-        self.bytes += what.len();
-        self.held.push_back(Held {
-            what,
-            stalled,
-            due: Instant::now() + control.delay,
-        });
-    }
-
-    /// Waits for the oldest thing to be due, and takes it out. Can be dropped without losing anything.
-    async fn next(&mut self, link: &Link<'_>) -> What {
-        let Some(oldest) = self.held.front() else {
-            return pending().await;
-        };
-        if oldest.stalled {
-            let resumed = self.control.wait_for(|control| !link.is_stalled(control));
-            if resumed.await.is_err() {
-                return pending().await;
-            }
-        }
-        if oldest.due > Instant::now() {
-            sleep_until(oldest.due).await;
-        }
-        match self.held.pop_front() {
-            Some(oldest) => {
-                self.bytes -= oldest.what.len();
-                oldest.what
-            }
-            None => pending().await,
-        }
     }
 }

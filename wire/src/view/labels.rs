@@ -1,11 +1,10 @@
 //! The bytes of a frame, part by part, each with what it is.
 
-use crate::decoder::error_text;
-use crate::event::{Frame, Payload};
-use crate::frame::{self, FrameType, HEAD, setting_name};
-use crate::grpc::PREFIX;
-use crate::headers::{Representation, representations};
-use crate::message::{Message, Raw, field_name, fields, raw_text};
+use prost_reflect::FieldDescriptor;
+
+use crate::decoder::{Frame, Headers, Payload};
+use crate::grpc::{Message, PREFIX, Raw, fields, fixed32_text, fixed64_text, raw_text};
+use crate::http2::{FrameType, HEAD, PADDED, PRIORITY, Representation, Setting, representations};
 use crate::text::count;
 
 /// Some bytes of a frame and what they are.
@@ -38,7 +37,7 @@ pub(crate) fn parts(frame: &Frame) -> Vec<Part> {
             stream => format!("stream {stream}"),
         },
     );
-    if frame.fault.is_none() {
+    if frame.violation.is_none() {
         payload(frame, &mut cutter);
     }
     let rest = cutter.rest.len();
@@ -72,7 +71,7 @@ impl Cutter<'_> {
 }
 
 fn payload(frame: &Frame, cutter: &mut Cutter) {
-    let padded = frame.flags & frame::PADDED != 0
+    let padded = frame.flags & PADDED != 0
         && matches!(
             frame.kind,
             FrameType::Data | FrameType::Headers | FrameType::PushPromise
@@ -88,49 +87,15 @@ fn payload(frame: &Frame, cutter: &mut Cutter) {
             unfinished,
             ..
         } => data(frame, messages, *unfinished, padding, cutter),
-        Payload::Headers(block) => {
-            if frame.kind == FrameType::Headers && frame.flags & frame::PRIORITY != 0 {
-                cutter.cut(5, "priority".to_owned());
-            }
-            if frame.kind == FrameType::PushPromise {
-                cutter.cut(4, "promised stream".to_owned());
-            }
-            let length = cutter.rest.len().saturating_sub(padding);
-            // A block of several frames cannot be told apart within one of them.
-            let whole = frame.kind != FrameType::Continuation && block.encoded == length;
-            match representations(&cutter.rest[..length]) {
-                Some(found) if whole && block.decoded => {
-                    let mut fields = block.fields.iter();
-                    for (kind, size) in found {
-                        let how = match kind {
-                            Representation::Indexed => "indexed",
-                            Representation::Remembered => "literal, kept for the next time",
-                            Representation::NotRemembered => "literal",
-                            Representation::NeverRemembered => "literal, never to be kept",
-                            Representation::TableSize => {
-                                cutter.cut(size, "the size of the table".to_owned());
-                                continue;
-                            }
-                        };
-                        let label = match fields.next() {
-                            Some(field) => format!("{field:?} ({how})"),
-                            None => "one header more".to_owned(),
-                        };
-                        cutter.cut(size, label);
-                    }
-                }
-                _ => cutter.cut(length, "the rest of a block of headers".to_owned()),
-            }
-        }
+        Payload::Headers(headers) => self::headers(frame, headers, padding, cutter),
         Payload::HeadersPart => {
             let length = cutter.rest.len().saturating_sub(padding);
             cutter.cut(length, "a part of a block of headers".to_owned());
         }
-        Payload::Reset(code) => cutter.cut(4, format!("error: {}", error_text(*code))),
+        Payload::Reset(code) => cutter.cut(4, format!("error: {code}")),
         Payload::Settings(settings) => {
             for (id, value) in settings {
-                let name = setting_name(*id).map_or_else(|| format!("setting {id}"), str::to_owned);
-                cutter.cut(2, name);
+                cutter.cut(2, Setting(*id).to_string());
                 cutter.cut(4, value.to_string());
             }
         }
@@ -139,7 +104,7 @@ fn payload(frame: &Frame, cutter: &mut Cutter) {
             last_stream, error, ..
         } => {
             cutter.cut(4, format!("last stream: {last_stream}"));
-            cutter.cut(4, format!("error: {}", error_text(*error)));
+            cutter.cut(4, format!("error: {error}"));
             let rest = cutter.rest.len();
             cutter.cut(rest, "what it says".to_owned());
         }
@@ -149,6 +114,41 @@ fn payload(frame: &Frame, cutter: &mut Cutter) {
     if padded {
         let rest = cutter.rest.len();
         cutter.cut(rest, "padding".to_owned());
+    }
+}
+
+fn headers(frame: &Frame, headers: &Headers, padding: usize, cutter: &mut Cutter) {
+    if frame.kind == FrameType::Headers && frame.flags & PRIORITY != 0 {
+        cutter.cut(5, "priority".to_owned());
+    }
+    if frame.kind == FrameType::PushPromise {
+        cutter.cut(4, "promised stream".to_owned());
+    }
+    let length = cutter.rest.len().saturating_sub(padding);
+    // A block of several frames cannot be told apart within one of them.
+    let whole = frame.kind != FrameType::Continuation && headers.encoded == length;
+    let found = representations(&cutter.rest[..length]).filter(|_| whole && headers.decoded);
+    let Some(found) = found else {
+        cutter.cut(length, "the rest of a block of headers".to_owned());
+        return;
+    };
+    let mut fields = headers.fields.iter();
+    for (kind, size) in found {
+        let how = match kind {
+            Representation::Indexed => "indexed",
+            Representation::Remembered => "literal, kept for the next time",
+            Representation::NotRemembered => "literal",
+            Representation::NeverRemembered => "literal, never to be kept",
+            Representation::TableSize => {
+                cutter.cut(size, "the size of the table".to_owned());
+                continue;
+            }
+        };
+        let label = match fields.next() {
+            Some(field) => format!("{field:?} ({how})"),
+            None => "one header more".to_owned(),
+        };
+        cutter.cut(size, label);
     }
 }
 
@@ -212,18 +212,20 @@ fn data(
 
 fn message(message: &Message, cutter: &mut Cutter) {
     let length = message.length as usize;
-    let fields = match message.is_readable_protobuf() {
-        true => fields(&message.bytes),
-        false => None,
-    };
-    let Some(fields) = fields else {
+    // Compressed bytes are not the message's own.
+    let content = message.protobuf().filter(|_| !message.compressed);
+    let Some(fields) = content.as_deref().and_then(fields) else {
         cutter.cut(length, "the message".to_owned());
         return;
     };
+    let descriptor = message.descriptor();
     for field in fields {
-        let name = message
-            .descriptor()
-            .and_then(|descriptor| field_name(descriptor, field.number))
+        let known = descriptor.as_ref().and_then(|descriptor| {
+            let number = u32::try_from(field.number).ok()?;
+            descriptor.get_field(number)
+        });
+        let name = known
+            .as_ref()
             .map_or_else(String::new, |known| format!(", {}", known.name()));
         let kind = match field.value {
             Raw::Varint(_) => "a varint".to_owned(),
@@ -232,11 +234,17 @@ fn message(message: &Message, cutter: &mut Cutter) {
             Raw::Bytes(bytes) => count(bytes.len(), "byte"),
         };
         cutter.cut(field.head, format!("field {}{name}: {kind}", field.number));
-        let value = match field.value {
-            // With a proto it is most often this; a whole number looks like nothing then.
-            Raw::Fixed64(bits) if !name.is_empty() => f64::from_bits(bits).to_string(),
-            ref value => raw_text(value),
-        };
-        cutter.cut(field.size - field.head, value);
+        cutter.cut(
+            field.size - field.head,
+            value_text(known.as_ref(), &field.value),
+        );
+    }
+}
+
+fn value_text(known: Option<&FieldDescriptor>, value: &Raw) -> String {
+    match (known, value) {
+        (Some(known), Raw::Fixed64(bits)) => fixed64_text(&known.kind(), *bits),
+        (Some(known), Raw::Fixed32(bits)) => fixed32_text(&known.kind(), *bits),
+        _ => raw_text(value),
     }
 }

@@ -1,10 +1,9 @@
 //! Tells by the first bytes of a connection what is spoken on it: HTTP/2, TLS, HTTP/1, or something else.
 
-use crate::event::Direction;
-use crate::frame::{FrameType, HEAD, Head};
+use super::frame::{FrameType, HEAD, Head};
 
 /// What a client says first. RFC 9113, section 3.4.
-pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What is spoken in one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,36 +17,37 @@ pub(crate) enum Protocol {
 impl Protocol {
     /// What there is to say of it.
     pub fn sentence(self, sender: &str) -> String {
-        match self {
-            Self::Http2 => format!("the {sender} speaks HTTP/2"),
-            Self::Http1 => {
-                format!("the {sender} speaks HTTP/1, which is no gRPC: passed on, not shown")
-            }
-            Self::Tls => {
-                format!(
-                    "the {sender} speaks TLS, which cannot be read from outside: passed on, not shown"
-                )
-            }
-            Self::Other => {
-                format!("the {sender} speaks something that is not HTTP/2: passed on, not shown")
-            }
-        }
+        let what = match self {
+            Self::Http2 => return format!("the {sender} speaks HTTP/2"),
+            Self::Http1 => "HTTP/1, not gRPC",
+            Self::Tls => "TLS, which can't be read from outside",
+            Self::Other => "something that isn't HTTP/2",
+        };
+        format!("the {sender} speaks {what}: passed on, not shown")
     }
 }
 
 /// The first bytes of one direction, until they tell.
 #[derive(Debug)]
-pub(crate) struct Opening {
-    direction: Direction,
+pub(crate) struct Preface {
+    by_client: bool,
     // Not grown: the longest thing to look at is the preface.
     bytes: [u8; PREFACE.len()],
     have: usize,
 }
 
-impl Opening {
-    pub fn of(direction: Direction) -> Self {
+impl Preface {
+    pub fn of_client() -> Self {
+        Self::new(true)
+    }
+
+    pub fn of_server() -> Self {
+        Self::new(false)
+    }
+
+    fn new(by_client: bool) -> Self {
         Self {
-            direction,
+            by_client,
             bytes: [0; PREFACE.len()],
             have: 0,
         }
@@ -59,12 +59,14 @@ impl Opening {
             self.bytes[self.have] = first;
             self.have += 1;
             *rest = others;
-            let told = match self.direction {
-                Direction::ToServer => client(&self.bytes[..self.have]),
-                Direction::ToClient => server(&self.bytes[..self.have]),
+            let bytes = &self.bytes[..self.have];
+            let protocol = if self.by_client {
+                client(bytes)
+            } else {
+                server(bytes)
             };
-            if told.is_some() {
-                return told;
+            if protocol.is_some() {
+                return protocol;
             }
         }
         None
@@ -76,9 +78,10 @@ impl Opening {
 
     /// The bytes that belong to the first frame. Of a client there are none: it says its preface first.
     pub fn take_frame_head(&mut self) -> Vec<u8> {
-        match self.direction {
-            Direction::ToServer => Vec::new(),
-            Direction::ToClient => self.bytes[..self.have].to_vec(),
+        if self.by_client {
+            Vec::new()
+        } else {
+            self.bytes[..self.have].to_vec()
         }
     }
 }

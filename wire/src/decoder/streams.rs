@@ -5,13 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use prost_reflect::MethodDescriptor;
-
-use crate::decoder::OpenBlock;
-use crate::event::{Call, Direction, Role};
-use crate::grpc::{FIRST_BYTES, Messages};
-use crate::headers::Field;
-use crate::message;
+use super::event::{Call, Direction, Role};
+use crate::grpc::{Descriptors, Encoding, FIRST_BYTES, Messages, Schema};
+use crate::http2::{HeaderBlock, Violation};
 
 /// How many streams are followed at once. Frames of others are still shown, but nothing is known of them.
 pub(crate) const STREAMS: usize = 2048;
@@ -35,6 +31,7 @@ pub(crate) struct Streams {
     /// How many bytes of messages may still be held.
     pub allowance: usize,
     calls: Arc<AtomicU64>,
+    descriptors: Descriptors,
 }
 
 /// What a frame does to its side of its stream.
@@ -47,7 +44,7 @@ pub(crate) enum Change {
 /// A stream that is over. Frames of the other side may still be under way.
 struct Ended {
     stream: u32,
-    call: Option<Arc<Call>>,
+    call: Arc<Call>,
     by_client: bool,
     by_server: bool,
     reset_by_client: bool,
@@ -58,7 +55,8 @@ struct Ended {
 #[derive(Default)]
 pub(crate) struct Side {
     pub messages: Messages,
-    /// DATA that is no gRPC, or no longer.
+    pub encoding: Encoding,
+    /// DATA that is not gRPC, or no longer.
     pub plain: bool,
     pub ended: bool,
     pub reset: bool,
@@ -66,15 +64,27 @@ pub(crate) struct Side {
 
 /// A stream that is not over.
 pub(crate) struct Stream {
-    pub call: Option<Arc<Call>>,
-    pub method: Option<MethodDescriptor>,
+    pub call: Arc<Call>,
+    pub path: Arc<str>,
     pub is_protobuf: bool,
+    /// gRPC-Web has its trailers in the body.
+    pub is_web: bool,
     pub answered: bool,
     pub to_server: Side,
     pub to_client: Side,
 }
 
 impl Stream {
+    /// What is known of the messages in this direction.
+    pub fn schema(&self, direction: Direction, descriptors: &Descriptors) -> Schema {
+        Schema {
+            descriptors: descriptors.clone(),
+            path: self.path.clone(),
+            is_request: direction == Direction::ToServer,
+            is_protobuf: self.is_protobuf,
+        }
+    }
+
     pub fn side(&mut self, direction: Direction) -> &mut Side {
         match direction {
             Direction::ToServer => &mut self.to_server,
@@ -87,14 +97,14 @@ impl Streams {
     /// The most that is ever held.
     pub const BOUND: usize = {
         // What is no UTF-8 is replaced by what takes three bytes.
-        let path = 3 * PATH_KEPT;
+        let path = 6 * PATH_KEPT;
         let stream = path + 4 * FIRST_BYTES + size_of::<Stream>();
         let ended = path + 2 * size_of::<Ended>();
         // Buffers grow by doubling, so that up to twice the allowance is held.
         2 * ALLOWANCE + STREAMS * stream + (ENDED + 1) * ended
     };
 
-    pub fn new(connection: u64, calls: Arc<AtomicU64>) -> Self {
+    pub fn new(connection: u64, calls: Arc<AtomicU64>, descriptors: Descriptors) -> Self {
         Self {
             connection,
             open: HashMap::new(),
@@ -102,13 +112,18 @@ impl Streams {
             last: 0,
             allowance: ALLOWANCE,
             calls,
+            descriptors,
         }
+    }
+
+    pub fn descriptors(&self) -> &Descriptors {
+        &self.descriptors
     }
 
     /// The call on a stream, also on one that ended not long ago.
     pub fn call(&self, id: u32) -> Option<Arc<Call>> {
-        let open = self.open.get(&id).and_then(|stream| stream.call.clone());
-        open.or_else(|| self.ended(id)?.call.clone())
+        let open = self.open.get(&id).map(|stream| stream.call.clone());
+        open.or_else(|| Some(self.ended(id)?.call.clone()))
     }
 
     /// The calls that have not ended, oldest first.
@@ -117,7 +132,7 @@ impl Streams {
             .open
             .values()
             .filter(|stream| !stream.to_client.ended)
-            .filter_map(|stream| stream.call.clone())
+            .map(|stream| stream.call.clone())
             .collect();
         open.sort_by_key(|call| call.number);
         open
@@ -129,9 +144,8 @@ impl Streams {
             .open
             .values()
             .map(|stream| {
-                let path = stream.call.as_ref().map_or(0, |call| call.path.len());
                 size_of::<Stream>()
-                    + path
+                    + 2 * stream.path.len()
                     + stream.to_server.messages.held_bytes()
                     + stream.to_client.messages.held_bytes()
             })
@@ -141,7 +155,7 @@ impl Streams {
     }
 
     /// What a block of headers is in its call.
-    pub fn role(&self, direction: Direction, block: &OpenBlock, fields: &[Field]) -> Role {
+    pub fn role(&self, direction: Direction, block: &HeaderBlock) -> Role {
         let stream = self.open.get(&block.stream);
         if block.promised.is_some() {
             return Role::Push;
@@ -150,11 +164,11 @@ impl Streams {
             Direction::ToServer if stream.is_none() => Role::Request,
             Direction::ToServer => Role::Trailers,
             Direction::ToClient => {
-                let status = value(fields, ":status");
+                let status = block.value(":status");
                 let answered = stream.is_some_and(|stream| stream.answered);
                 if status.is_some_and(|status| status.starts_with(b"1")) {
                     Role::Informational
-                } else if answered || (status.is_none() && !fields.is_empty()) {
+                } else if answered || (status.is_none() && !block.fields.is_empty()) {
                     Role::Trailers
                 } else if block.end_stream {
                     Role::TrailersOnly
@@ -166,51 +180,54 @@ impl Streams {
     }
 
     /// A call begins.
-    pub fn begin(&mut self, id: u32, fields: &[Field], at: Duration) {
+    pub fn begin(&mut self, id: u32, block: &HeaderBlock, at: Duration) {
         if !id.is_multiple_of(2) {
             self.last = self.last.max(id);
         }
         if id == 0 || self.open.len() >= STREAMS || self.ended(id).is_some() {
             return;
         }
-        let path = value(fields, ":path").unwrap_or_default();
+        let path = block.value(":path").unwrap_or_default();
         let path = String::from_utf8_lossy(&path[..path.len().min(PATH_KEPT)]).into_owned();
-        let content_type = value(fields, "content-type").unwrap_or_default();
-        let is_grpc = content_type.starts_with(b"application/grpc");
-        let plain = |plain| Side {
-            plain,
-            ..Side::default()
+        let content_type = block.value("content-type").unwrap_or_default();
+        let plain = !is_grpc(content_type);
+        let call = Call {
+            number: self.calls.fetch_add(1, Ordering::Relaxed) + 1,
+            connection: self.connection,
+            stream: id,
+            path: path.clone(),
+            began: at,
+            has_deadline: block.value("grpc-timeout").is_some(),
         };
-        let method = message::method(&path);
-        self.open.insert(
-            id,
-            Stream {
-                call: Some(Arc::new(Call {
-                    number: self.calls.fetch_add(1, Ordering::Relaxed) + 1,
-                    connection: self.connection,
-                    stream: id,
-                    path,
-                    began: at,
-                    has_deadline: value(fields, "grpc-timeout").is_some(),
-                })),
-                method,
-                is_protobuf: is_protobuf(content_type),
-                answered: false,
-                to_server: plain(!is_grpc),
-                to_client: plain(!is_grpc),
+        let stream = Stream {
+            call: Arc::new(call),
+            path: path.into(),
+            is_protobuf: is_protobuf(content_type),
+            is_web: content_type.starts_with(b"application/grpc-web"),
+            answered: false,
+            to_server: Side {
+                plain,
+                encoding: Encoding::of(block.value("grpc-encoding")),
+                ..Side::default()
             },
-        );
+            to_client: Side {
+                plain,
+                ..Side::default()
+            },
+        };
+        self.open.insert(id, stream);
     }
 
     /// The answer to a call begins.
-    pub fn answer(&mut self, id: u32, fields: &[Field]) {
-        let Some(stream) = self.open.get_mut(&id) else {
+    pub fn answer(&mut self, block: &HeaderBlock) {
+        let Some(stream) = self.open.get_mut(&block.stream) else {
             return;
         };
         stream.answered = true;
-        let content_type = value(fields, "content-type").unwrap_or_default();
-        // An error page of something in between is no gRPC, whatever was asked for.
-        stream.to_client.plain |= !content_type.starts_with(b"application/grpc");
+        let content_type = block.value("content-type").unwrap_or_default();
+        // An error page of something in between is not gRPC, whatever was asked for.
+        stream.to_client.plain |= !is_grpc(content_type);
+        stream.to_client.encoding = Encoding::of(block.value("grpc-encoding"));
     }
 
     /// One side ends its half, or the stream.
@@ -253,7 +270,7 @@ impl Streams {
     }
 
     /// What is wrong with DATA or headers on a stream that their sender has ended.
-    pub fn ended_fault(&self, direction: Direction, id: u32) -> Option<String> {
+    pub fn after_end(&self, direction: Direction, id: u32) -> Option<Violation> {
         let ended = match (self.open.get(&id), self.ended(id), direction) {
             (Some(stream), _, Direction::ToServer) => stream.to_server.ended,
             (Some(stream), _, Direction::ToClient) => stream.to_client.ended,
@@ -261,66 +278,38 @@ impl Streams {
             (None, Some(ended), Direction::ToClient) => ended.by_server,
             (None, None, _) => false,
         };
-        ended.then(|| format!("the {} has ended this stream before", direction.sender()))
-    }
-
-    /// What is wrong with headers at this point of their stream.
-    pub fn headers_fault(
-        &self,
-        direction: Direction,
-        block: &OpenBlock,
-        role: Role,
-    ) -> Option<String> {
-        if block.promised.is_some() {
-            return (direction == Direction::ToServer)
-                .then(|| "only a server may promise a push".to_owned());
-        }
-        if let Some(fault) = self.ended_fault(direction, block.stream) {
-            return Some(fault);
-        }
-        match role {
-            Role::Trailers if !block.end_stream => {
-                Some("trailers that do not end the stream".to_owned())
-            }
-            Role::Request if block.stream.is_multiple_of(2) => {
-                Some("a client's streams have odd numbers".to_owned())
-            }
-            Role::Request if block.stream <= self.last => {
-                Some("a new stream has to have a higher number".to_owned())
-            }
-            _ => None,
-        }
+        ended.then(|| Violation::AfterEnd(direction.sender()))
     }
 
     /// What is wrong with an RST_STREAM.
-    pub fn reset_fault(&self, direction: Direction, id: u32) -> Option<String> {
+    pub fn wrong_reset(&self, direction: Direction, id: u32) -> Option<Violation> {
         if !id.is_multiple_of(2) && id > self.last {
-            return Some("the stream was never begun".to_owned());
+            return Some(Violation::NeverBegun);
         }
         let ended = self.ended(id)?;
         let twice = match direction {
             Direction::ToServer => ended.reset_by_client,
             Direction::ToClient => ended.reset_by_server,
         };
-        twice.then(|| format!("the {} has reset this stream before", direction.sender()))
+        twice.then(|| Violation::AfterReset(direction.sender()))
     }
+
+    /// The highest stream that the client has begun.
+    pub fn last(&self) -> u32 {
+        self.last
+    }
+}
+
+fn is_grpc(content_type: &[u8]) -> bool {
+    content_type.starts_with(b"application/grpc")
 }
 
 /// Whether the messages of this content-type are protobuf. Without a subtype they are.
 fn is_protobuf(content_type: &[u8]) -> bool {
-    let content_type = content_type
-        .split(|&byte| byte == b';')
-        .next()
-        .unwrap_or_default();
+    let content_type = content_type.split(|&byte| byte == b';').next();
+    let content_type = content_type.unwrap_or_default();
     match content_type.iter().position(|&byte| byte == b'+') {
         Some(plus) => content_type[plus..].trim_ascii() == b"+proto",
         None => true,
     }
-}
-
-fn value<'a>(fields: &'a [crate::headers::Field], name: &str) -> Option<&'a [u8]> {
-    fields
-        .iter()
-        .find(|field| field.name == name.as_bytes())
-        .map(|field| field.value.as_slice())
 }
