@@ -11,7 +11,6 @@ use self::proto::{Number, Summary};
 
 pub mod proto;
 mod summary;
-pub mod uploads;
 
 pub use self::proto as calculator;
 

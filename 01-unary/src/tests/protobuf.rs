@@ -3,8 +3,12 @@
 use std::collections::HashMap;
 
 use prost::{Enumeration, Message, Oneof};
-use prost_reflect::{DescriptorPool, DynamicMessage};
+use prost_reflect::text_format::FormatOptions;
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
+use wire::testing::{framed, post};
+
+use super::start;
 
 // Fields and numbers
 
@@ -82,6 +86,14 @@ fn a_message_as_a_field_is_always_optional() {
     );
 }
 
+#[test]
+fn a_member_of_a_oneof_is_sent_even_at_its_default() {
+    assert_eq!(
+        encode("oneof by { uint64 phone = 2; }", "phone: 0"),
+        [0x10, 0]
+    );
+}
+
 // What may change
 
 #[test]
@@ -152,6 +164,18 @@ fn a_string_may_become_repeated_and_its_old_reader_takes_the_last() {
         pass(many, r#"a: ["x", "y"]"#, one),
         Ok(r#"a:"y""#.to_owned())
     );
+}
+
+#[test]
+fn a_message_may_become_repeated_and_its_old_reader_merges_them() {
+    let inner = "message I { string a = 1; string b = 2; }";
+    let (one, many) = (
+        format!("{inner} I i = 1;"),
+        format!("{inner} repeated I i = 1;"),
+    );
+    let text = r#"i { a: "x" } i { a: "y" b: "z" }"#;
+    let merged = r#"i{a:"y",b:"z"}"#.to_owned();
+    assert_eq!(pass(&many, text, &one), Ok(merged));
 }
 
 #[test]
@@ -232,8 +256,22 @@ fn well_known_types_are_ordinary_messages() {
         )
     );
     assert_eq!(encode("google.protobuf.Empty a = 1;", "a {}"), b"\x0a\x00");
-    // In Rust an Empty is `()`.
+    // In Rust an `Empty` is `()`.
     assert_eq!(().encode_to_vec(), b"");
+}
+
+#[tokio::test]
+async fn names_of_package_service_and_method_travel_in_the_path() {
+    let url = start().await;
+    for (path, expected) in [
+        ("/calculator.v1.Calculator/SquareRoot", "OK"),
+        ("/calculator.v2.Calculator/SquareRoot", "UNIMPLEMENTED"),
+        ("/calculator.v1.Abacus/SquareRoot", "UNIMPLEMENTED"),
+        ("/calculator.v1.Calculator/Root", "UNIMPLEMENTED"),
+    ] {
+        let reply = post(&url, path, framed(b"")).await;
+        assert_eq!(reply.status(), Some(expected), "{path}");
+    }
 }
 
 /// A message as prost generates it from `string name = 1;`.
@@ -294,41 +332,37 @@ fn pass(writer: &str, text: &str, reader: &str) -> Result<String, &'static str> 
 
 /// The bytes of a message with these fields; `text` sets them, in protobuf's text format.
 fn encode(fields: &str, text: &str) -> Vec<u8> {
-    let message = compile(&format!("message M {{ {fields} }}"))
-        .unwrap()
-        .get_message_by_name("test.M")
-        .unwrap();
-    DynamicMessage::parse_text_format(message, text)
-        .unwrap()
-        .encode_to_vec()
+    let message = DynamicMessage::parse_text_format(message(fields), text);
+    message.unwrap().encode_to_vec()
 }
 
 /// What a reader with these fields makes of the bytes, in protobuf's text format.
 fn decode(fields: &str, bytes: &[u8]) -> Result<String, &'static str> {
-    let message = compile(&format!("message M {{ {fields} }}"))
-        .unwrap()
-        .get_message_by_name("test.M")
-        .unwrap();
-    let message = DynamicMessage::decode(message, bytes).map_err(|_| "unreadable")?;
-    let options = prost_reflect::text_format::FormatOptions::new().skip_unknown_fields(true);
-    Ok(message.to_text_format_with_options(&options))
+    let message = DynamicMessage::decode(message(fields), bytes);
+    let message = message.map_err(|_| "unreadable")?;
+    let known = FormatOptions::new().skip_unknown_fields(true);
+    Ok(message.to_text_format_with_options(&known))
+}
+
+fn message(fields: &str) -> MessageDescriptor {
+    let protos = compile(&format!("message M {{ {fields} }}")).unwrap();
+    protos.get_message_by_name("test.M").unwrap()
 }
 
 fn compile(definitions: &str) -> Result<DescriptorPool, protox::Error> {
-    let imports =
-        ["timestamp", "empty"].map(|name| format!("import \"google/protobuf/{name}.proto\";"));
     let source = format!(
-        "syntax = \"proto3\"; package test; {} {definitions}",
-        imports.concat()
+        "syntax = \"proto3\";
+        package test;
+        import \"google/protobuf/empty.proto\";
+        import \"google/protobuf/timestamp.proto\";
+        {definitions}"
     );
     let mut resolver = ChainFileResolver::new();
     resolver.add(Source(source));
     resolver.add(GoogleFileResolver::new());
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
-    Ok(compiler
-        .include_imports(true)
-        .open_file("test.proto")?
-        .descriptor_pool())
+    compiler.include_imports(true).open_file("test.proto")?;
+    Ok(compiler.descriptor_pool())
 }
 
 /// One file, from memory.
