@@ -72,8 +72,7 @@
 //! time is up, the call is dropped, which resets it: also a bidirectional one whose upload is still
 //! open. Put it outside of all other layers, so that it covers their time too.
 //!
-//! The header that travels is written when the layer below has room for the call, and holds the time that is
-//! left at that moment. A [`Channel`](tonic::transport::Channel) takes calls before it has connected; time
+//! The header that travels holds the time that is left when the layer below has room for the call. A [`Channel`](tonic::transport::Channel) takes calls before it has connected; time
 //! spent connecting isn't taken off, since nothing above a channel can see it. The server then counts from
 //! a later moment than the client; the client's reset ends the call on time all the same.
 //!

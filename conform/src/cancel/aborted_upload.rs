@@ -5,12 +5,19 @@ use std::task::{Context, Poll, ready};
 
 use http_body::{Body as HttpBody, Frame};
 use tonic::body::Body;
-use tonic::codegen::http::Request;
+use tonic::codegen::http::{Request, Version};
 use tonic::codegen::{Bytes, Service};
 use tonic::{Code, Status};
 use tower::Layer;
 
 /// Makes a request's stream of messages end with ABORTED if the client resets the call.
+///
+/// The client never sees this code: for it the call is over. Other errors, that of a lost connection for
+/// example, stay as they are.
+///
+/// For a server behind HTTP/2 connections. A request of another version is passed on as it is, since its end
+/// is marked otherwise; and don't put the layer between a stub and a service in one process, where the end
+/// isn't marked at all.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DetectAbortedUploadLayer {}
 
@@ -48,7 +55,11 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        self.inner.call(request.map(watch))
+        if request.version() == Version::HTTP_2 {
+            self.inner.call(request.map(watch))
+        } else {
+            self.inner.call(request)
+        }
     }
 }
 

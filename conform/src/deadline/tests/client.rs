@@ -122,6 +122,9 @@ async fn a_default_is_for_calls_without_a_deadline_of_their_own() {
         let headers = requests.recv().await.unwrap().headers().clone();
         let travelled = parse_timeout(headers["grpc-timeout"].as_bytes()).unwrap();
         assert_eq!(travelled, millis(expected));
+        if let [own] = own {
+            assert_eq!(headers["grpc-timeout"], own, "as its caller has said it");
+        }
     }
 }
 
