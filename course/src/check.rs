@@ -1,81 +1,174 @@
-//! Checks the course: shape, transcripts, manners, solutions.
+//! Checks the course: shape, minutes, transcripts, failure messages, breaks and solutions.
 
 use std::io::Write;
+use std::time::Instant;
 
-use crate::cargo;
-use crate::lesson::{Course, Lesson};
-use crate::manners;
+use crate::cargo::{self, Built, Programs};
+use crate::exercises;
+use crate::lesson::{Course, Lesson, read};
+use crate::page;
 use crate::problem::{Problem, Result};
 use crate::run::address_is_free;
-use crate::shape;
-use crate::solutions;
-use crate::transcript::{self, Stock};
+use crate::script;
+use crate::session::Setting;
+
+pub mod breaks;
+pub mod failure_messages;
+pub mod foot;
+pub mod minutes;
+pub mod reading;
+pub mod sandbox;
+pub mod shape;
+pub mod solutions;
 
 /// The pages that belong to no lesson.
-const PAGES: [&str; 3] = ["README.md", "CONTRIBUTING.md", "wire/README.md"];
+const PAGES: [&str; 5] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "protos/README.md",
+    "conform/README.md",
+    "wire/README.md",
+];
 
 /// Checks `lessons`, and the course's own pages if these are all lessons. Returns the exit code.
 pub fn check(course: &Course, lessons: &[Lesson], out: &mut impl Write) -> Result<u8> {
     if let Some(lesson) = lessons.first() {
         address_is_free(course, lesson)?;
     }
-    let mut tally = Tally::default();
+    let mut tally = Tally::new(out);
     if lessons.len() == course.lessons.len() {
         for page in PAGES.iter().filter(|page| course.root.join(page).is_file()) {
             let links = shape::links_of(course, page);
-            tally.add(out, &format!("{page} links"), links)?;
-            let transcripts = transcript::check(course, page, None, Stock::default());
-            tally.add(out, &format!("{page} transcripts"), transcripts)?;
+            tally.add(&format!("{page} links"), links)?;
+            let transcripts = transcripts(course, page, None, Programs::new());
+            tally.add(&format!("{page} transcripts"), transcripts)?;
         }
     }
     for lesson in lessons {
-        let number = &lesson.number;
-        let shape = shape::check(course, lesson);
-        tally.add(out, &format!("{number} shape"), shape)?;
-
-        let programs = cargo::own_programs(course, &lesson.name)?;
-        let page = format!("{}/README.md", lesson.folder());
-        let stock = Stock::from([(lesson.name.clone(), programs.clone())]);
-        let transcripts = transcript::check(course, &page, Some(lesson), stock);
-        tally.add(out, &format!("{number} transcripts"), transcripts)?;
-        let manners = manners::check(course, lesson, &programs);
-        tally.add(out, &format!("{number} manners"), manners)?;
-
-        let solutions = solutions::check(course, lesson);
-        tally.add(out, &format!("{number} solutions"), solutions)?;
+        check_lesson(course, lesson, &mut tally)?;
     }
-    tally.sum_up(out)
+    tally.sum_up()
 }
 
-#[derive(Default)]
-struct Tally {
+fn check_lesson<W: Write>(course: &Course, lesson: &Lesson, tally: &mut Tally<W>) -> Result<()> {
+    let number = &lesson.number;
+    let Ok(text) = read(&course.root.join(lesson.page())) else {
+        return tally.add(&format!("{number} shape"), form(course, lesson));
+    };
+    let minutes = minutes::compute(course, lesson, &text)?.rounded();
+    let name = format!(
+        "{number} shape (learn {}, exercises {}, harden {})",
+        minutes.learn, minutes.exercises, minutes.harden
+    );
+    tally.add(&name, form(course, lesson))?;
+
+    let built = match cargo::all_programs(course, &lesson.name, true) {
+        Ok(built) => built,
+        Err(error) => {
+            let problem = Problem::new(lesson.folder(), "a lesson that compiles", error);
+            return tally.add(&format!("{number} programs"), Ok(vec![problem]));
+        }
+    };
+    let programs = Programs::from([(lesson.name.clone(), built.clone())]);
+    let transcripts = transcripts(course, &lesson.page(), Some(lesson), programs);
+    tally.add(&format!("{number} transcripts"), transcripts)?;
+    let failures = failure_messages::check(course, lesson, &built);
+    tally.add(&format!("{number} failure messages"), failures)?;
+    let [breaks, solutions] = match changes(course, lesson, &built) {
+        Ok(found) => found,
+        Err(error) => return tally.add(&format!("{number} changes"), Err(error)),
+    };
+    tally.add(&format!("{number} breaks"), Ok(breaks))?;
+    tally.add(&format!("{number} solutions"), Ok(solutions))
+}
+
+/// All that can be seen without running anything.
+pub fn form(course: &Course, lesson: &Lesson) -> Result<Vec<Problem>> {
+    let mut problems = shape::check(course, lesson)?;
+    problems.extend(foot::check(course, lesson)?);
+    problems.extend(reading::check(course, lesson)?);
+    problems.extend(minutes::check(course, lesson)?);
+    Ok(problems)
+}
+
+/// Plays the scripts of a page. What stands under *Break it* is for a changed lesson.
+pub fn transcripts(
+    course: &Course,
+    page: &str,
+    own: Option<&Lesson>,
+    programs: Programs,
+) -> Result<Vec<Problem>> {
+    let text = read(&course.root.join(page))?;
+    let (mut scripts, mut problems) = script::scripts(page, &text);
+    let answers = own.and_then(|_| page::section(&text, "Break it"));
+    scripts.retain(|script| !answers.as_ref().is_some_and(|it| it.contains(&script.line)));
+    let setting = Setting {
+        course,
+        page,
+        own,
+        programs,
+        copy: None,
+    };
+    problems.extend(setting.play(&scripts)?);
+    Ok(problems)
+}
+
+/// What happens when the lesson is changed: by *Break it*, and by the solutions.
+pub fn changes(course: &Course, lesson: &Lesson, built: &Built) -> Result<[Vec<Problem>; 2]> {
+    let answers = breaks::answers(lesson, &read(&course.root.join(lesson.page()))?);
+    let exercises = exercises::in_lesson(&course.path(lesson))?;
+    let mut changes = solutions::changes(&exercises);
+    changes.extend(answers.iter().map(|answer| answer.change.clone()));
+    // What is missing is a matter of shape.
+    changes.retain(|change| course.path(lesson).join(&change.patch).is_file());
+    let mut copies = sandbox::build(course, lesson, &changes)?;
+    let breaks = breaks::check(course, lesson, &answers, &mut copies)?;
+    let tests = built.tests.as_ref();
+    let tests = tests.ok_or_else(|| format!("{} has no tests", lesson.folder()))?;
+    let solutions = solutions::check(course, lesson, &exercises, tests, &mut copies)?;
+    Ok([breaks, solutions])
+}
+
+struct Tally<'a, W> {
+    out: &'a mut W,
+    begin: Instant,
     passed: usize,
     problems: usize,
 }
 
-impl Tally {
-    fn add(&mut self, out: &mut impl Write, name: &str, found: Result<Vec<Problem>>) -> Result<()> {
+impl<'a, W: Write> Tally<'a, W> {
+    fn new(out: &'a mut W) -> Self {
+        Self {
+            out,
+            begin: Instant::now(),
+            passed: 0,
+            problems: 0,
+        }
+    }
+
+    fn add(&mut self, name: &str, found: Result<Vec<Problem>>) -> Result<()> {
         // A check that cannot be made is a problem like any other: the others still can.
         let found = found.unwrap_or_else(|error| vec![Problem::new(name, "a check", error)]);
         if found.is_empty() {
             self.passed += 1;
-            writeln!(out, "{name} ok")?;
+            writeln!(self.out, "{name} ok")?;
         } else {
             self.problems += found.len();
-            writeln!(out, "{name} NOT ok")?;
+            writeln!(self.out, "{name} NOT ok")?;
         }
         for problem in found {
-            write!(out, "{problem}")?;
+            write!(self.out, "{problem}")?;
         }
-        out.flush()?;
+        self.out.flush()?;
         Ok(())
     }
 
-    fn sum_up(&self, out: &mut impl Write) -> Result<u8> {
+    fn sum_up(self) -> Result<u8> {
+        let seconds = self.begin.elapsed().as_secs();
         match self.problems {
-            0 => writeln!(out, "{} checks passed", self.passed)?,
-            1 => writeln!(out, "1 problem")?,
-            many => writeln!(out, "{many} problems")?,
+            0 => writeln!(self.out, "{} checks passed in {seconds} s", self.passed)?,
+            1 => writeln!(self.out, "1 problem, found in {seconds} s")?,
+            many => writeln!(self.out, "{many} problems, found in {seconds} s")?,
         }
         Ok(u8::from(self.problems > 0))
     }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use crate::cargo;
 use crate::lesson::{Course, Lesson, files_under, read};
 use crate::problem::Result;
-use crate::processes::{Children, Finished, silent};
+use crate::processes::{Finished, silent};
 
 /// A test that fails until the reader has solved an exercise.
 #[derive(Debug, PartialEq)]
@@ -27,29 +29,65 @@ pub struct Exercise {
 
 /// Lists the exercises of `lessons`, solved or open.
 pub fn list(course: &Course, lessons: &[Lesson], out: &mut impl Write) -> Result<()> {
-    let mut first_open = None;
+    let built = cargo::tests(course, lessons)?;
+    let mut all = Vec::new();
     for lesson in lessons {
-        let folder = course.path(lesson);
-        let exercises = in_lesson(&folder)?;
-        let tests = cargo::tests(course, lesson, &course.root, course.target.as_deref())?;
+        all.push((lesson, in_lesson(&course.path(lesson))?));
+    }
+    // A test that waits for what nobody has written yet takes its time. The others need not wait for it.
+    let (next, solved) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    let work = || -> Result<()> {
+        while let Some((lesson, exercises)) = all.get(next.fetch_add(1, Ordering::SeqCst)) {
+            let tests = built.get(&lesson.name).and_then(|it| it.tests.as_ref());
+            let (Some(tests), false) = (tests, exercises.is_empty()) else {
+                continue;
+            };
+            let exercises: Vec<&Exercise> = exercises.iter().collect();
+            let results = run(course, tests, &course.path(lesson), &exercises)?;
+            let mut solved = solved.lock().unwrap_or_else(|it| it.into_inner());
+            solved.insert(lesson.number.clone(), results.passed);
+        }
+        Ok(())
+    };
+    thread::scope(|scope| -> Result<()> {
+        let workers: Vec<_> = (0..4).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            worker.join().map_err(|_| "a test could not be run")??;
+        }
+        Ok(())
+    })?;
+    let solved = solved.into_inner().unwrap_or_else(|it| it.into_inner());
+
+    let is_solved = |lesson: &Lesson, exercise: &Exercise| {
+        let results = solved.get(&lesson.number);
+        results.and_then(|it| it.get(&exercise.path)) == Some(&true)
+    };
+    let tasks = all.iter().flat_map(|(_, exercises)| exercises);
+    let width = tasks.map(|it| it.task().chars().count()).max().unwrap_or(0);
+    let mut first_open = None;
+    for (lesson, exercises) in &all {
         for exercise in exercises {
-            let results = run(&course.children, &tests, &folder, &exercise, course.limit)?;
-            let is_solved = results.passed.get(&exercise.path) == Some(&true);
-            let state = if is_solved { "solved" } else { "open" };
-            let (number, task) = (&lesson.number, exercise.task());
-            let label = format!("{number} · exercise {} · {task}", exercise.number);
-            writeln!(out, "{label:<60} {state}")?;
-            if !is_solved && first_open.is_none() {
-                first_open = Some((lesson, exercise));
-            }
+            let (number, task) = (&exercise.number, exercise.task());
+            let state = if is_solved(lesson, exercise) {
+                "solved"
+            } else {
+                first_open = first_open.or(Some((lesson, exercise)));
+                "open"
+            };
+            writeln!(
+                out,
+                "{} · {number} · {task:<width$}  {state}",
+                lesson.number
+            )?;
         }
     }
     match first_open {
         None => writeln!(out, "\nNothing is open.")?,
         Some((lesson, exercise)) => writeln!(
             out,
-            "\nThe task is in {folder}/README.md. Delete the #[ignore] line of\n\
+            "\nNext: exercise {} in {folder}/README.md. Delete the #[ignore] line of\n\
              {} in {folder}/{}, run\n`cargo test -p {}`, and make it pass.",
+            exercise.number,
             exercise.name,
             exercise.file.display(),
             lesson.name,
@@ -137,27 +175,23 @@ pub struct Results {
     pub finished: Finished,
 }
 
-/// Runs the test of one exercise, ignored or not.
+/// Runs the tests of `exercises`, ignored or not, all at once.
 pub fn run(
-    children: &Children,
+    course: &Course,
     tests: &Path,
     folder: &Path,
-    exercise: &Exercise,
-    limit: Duration,
+    exercises: &[&Exercise],
 ) -> Result<Results> {
-    let words = ["--include-ignored", "--exact", &exercise.path];
-    run_tests(children, tests, folder, &words, limit)
+    let mut words = vec!["--include-ignored", "--exact"];
+    words.extend(exercises.iter().map(|it| it.path.as_str()));
+    run_tests(course, tests, folder, &words)
 }
 
 /// Runs a test executable as cargo does, in the folder of its package.
-pub fn run_tests(
-    children: &Children,
-    tests: &Path,
-    folder: &Path,
-    words: &[&str],
-    limit: Duration,
-) -> Result<Results> {
-    let finished = children.run(silent(tests).args(words).current_dir(folder), limit)?;
+pub fn run_tests(course: &Course, tests: &Path, folder: &Path, words: &[&str]) -> Result<Results> {
+    let mut command = silent(tests);
+    command.args(words).current_dir(folder);
+    let finished = course.children.run(&mut command, course.limit)?;
     let passed = finished.stdout.iter().filter_map(|line| result_in(line));
     Ok(Results {
         passed: passed.collect(),

@@ -105,6 +105,11 @@ impl Lesson {
         })
     }
 
+    /// `04-bidi-streaming/README.md`
+    pub fn page(&self) -> String {
+        format!("{}/README.md", self.folder())
+    }
+
     pub fn folder(&self) -> String {
         format!("{}-{}", self.number, self.name)
     }

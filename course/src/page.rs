@@ -1,4 +1,6 @@
-//! Reads a README: its head, its headings, its links, its code blocks.
+//! Reads a page: its head, sections, lists, folded parts, links and blocks of code.
+
+use std::ops::Range;
 
 /// The first three paragraphs of a lesson's page.
 #[derive(Debug, Default, PartialEq)]
@@ -7,8 +9,16 @@ pub struct Head {
     pub heading: String,
     /// What the reader will see.
     pub sentence: String,
-    /// `15 minutes`, `before: 01`, `next: 03`
+    /// `learn 40 minutes, exercises 30, harden 20`, `before: 01`, `next: 03`
     pub facts: Vec<String>,
+}
+
+/// How long a lesson takes, by its page.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Minutes {
+    pub learn: u32,
+    pub exercises: u32,
+    pub harden: u32,
 }
 
 impl Head {
@@ -30,6 +40,24 @@ impl Head {
                 .unwrap_or_default(),
         }
     }
+
+    /// `Unary calls`, or nothing where there is no such heading.
+    pub fn title(&self) -> &str {
+        let parts = self.heading.split_once(" · ");
+        parts.map_or("", |(_, title)| title)
+    }
+
+    /// The numbers in `learn 40 minutes, exercises 30, harden 20`.
+    pub fn minutes(&self) -> Option<Minutes> {
+        let rest = self.facts.first()?.strip_prefix("learn ")?;
+        let (learn, rest) = rest.split_once(" minutes, exercises ")?;
+        let (exercises, harden) = rest.split_once(", harden ")?;
+        Some(Minutes {
+            learn: learn.parse().ok()?,
+            exercises: exercises.parse().ok()?,
+            harden: harden.parse().ok()?,
+        })
+    }
 }
 
 /// A line of a page. Lines count from 1.
@@ -44,6 +72,8 @@ pub struct Line<'a> {
 pub struct Block<'a> {
     /// What follows the opening fence: `console`, `rust`, …
     pub language: &'a str,
+    /// The line of the opening fence.
+    pub begin: usize,
     pub lines: Vec<Line<'a>>,
 }
 
@@ -60,6 +90,7 @@ pub fn split(page: &str) -> (Vec<Block<'_>>, Vec<Line<'_>>) {
             (None, Some(language)) => {
                 let block = Block {
                     language: language.trim(),
+                    begin: number,
                     lines: Vec::new(),
                 };
                 open = Some((text.len() - trimmed.len(), block));
@@ -75,6 +106,102 @@ pub fn split(page: &str) -> (Vec<Block<'_>>, Vec<Line<'_>>) {
     blocks.extend(open.map(|(_, block)| block));
     (blocks, prose)
 }
+
+/// The numbers of the lines from a heading to the next one, the heading included.
+pub fn section(page: &str, heading: &str) -> Option<Range<usize>> {
+    let (_, prose) = split(page);
+    let headings: Vec<Line> = prose
+        .into_iter()
+        .filter(|line| line.text.starts_with("## "))
+        .collect();
+    let at = headings
+        .iter()
+        .position(|line| line.text["## ".len()..] == *heading)?;
+    let end = headings.get(at + 1).map(|line| line.number);
+    Some(headings[at].number..end.unwrap_or(page.lines().count() + 1))
+}
+
+/// One item of a numbered list at the left margin.
+#[derive(Debug, PartialEq)]
+pub struct Item<'a> {
+    /// As written: `2` in `2. Replace …`
+    pub number: &'a str,
+    /// The numbers of its lines, folded parts and blocks included.
+    pub lines: Range<usize>,
+    /// Its prose without folded parts.
+    pub text: String,
+}
+
+/// The items of the numbered lists in a part of a page.
+pub fn items<'a>(page: &'a str, part: &Range<usize>) -> Vec<Item<'a>> {
+    let folded = folded(page);
+    let mut items: Vec<Item> = Vec::new();
+    let mut is_open = false;
+    for line in split(page).1 {
+        if !part.contains(&line.number) {
+            continue;
+        }
+        if let Some(number) = list_number(line.text) {
+            is_open = true;
+            items.push(Item {
+                number,
+                lines: line.number..line.number,
+                text: String::new(),
+            });
+        } else if !line.text.is_empty() && !line.text.starts_with(' ') {
+            is_open = false;
+        }
+        if let Some(item) = items.last_mut().filter(|_| is_open) {
+            item.lines.end = line.number + 1;
+            if !folded.iter().any(|part| part.contains(&line.number)) {
+                item.text.push_str(line.text.trim());
+                item.text.push('\n');
+            }
+        }
+    }
+    items
+}
+
+/// `2` for `2. Replace …`
+fn list_number(line: &str) -> Option<&str> {
+    let (number, _) = line.split_once(". ")?;
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then_some(number)
+}
+
+/// The numbers of the lines of each folded part, from `<details>` to `</details>`.
+pub fn folded(page: &str) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let mut begin = None;
+    for line in split(page).1 {
+        if line.text.contains("<details>") {
+            begin = Some(line.number);
+        }
+        if line.text.contains("</details>") {
+            parts.extend(begin.take().map(|begin| begin..line.number + 1));
+        }
+    }
+    parts
+}
+
+/// How many words of prose stand in a part of a page. Code, in blocks, is not prose.
+pub fn words(page: &str, part: &Range<usize>) -> usize {
+    let prose = split(page).1;
+    let lines = prose.iter().filter(|line| part.contains(&line.number));
+    lines
+        .flat_map(|line| {
+            let text = TAGS
+                .iter()
+                .fold(line.text.to_owned(), |text, tag| text.replace(tag, " "));
+            text.split_whitespace()
+                .filter(|word| word.chars().any(char::is_alphanumeric))
+                .map(|_| ())
+                .collect::<Vec<_>>()
+        })
+        .count()
+}
+
+const TAGS: [&str; 4] = ["<details>", "</details>", "<summary>", "</summary>"];
 
 /// The targets of a line's links: `there` in `[text](there)`. Code is not looked at.
 pub fn links(line: &str) -> Vec<&str> {
@@ -93,7 +220,7 @@ pub fn links(line: &str) -> Vec<&str> {
     links
 }
 
-/// What stands between backticks in a line.
-pub fn code(line: &str) -> impl Iterator<Item = &str> {
-    line.split('`').skip(1).step_by(2)
+/// What stands between backticks in a text.
+pub fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
 }

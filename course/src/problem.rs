@@ -16,6 +16,12 @@ impl Problem {
         ))
     }
 
+    /// How many lines of a diff are changes.
+    pub fn changes(&self) -> usize {
+        let is_change = |line: &&str| line.starts_with("  - ") || line.starts_with("  + ");
+        self.0.lines().filter(is_change).count()
+    }
+
     /// Two texts that should be the same, as a diff.
     pub fn diff(place: impl Display, expected: &[String], got: &[String]) -> Self {
         let lines: String = diff(expected, got)

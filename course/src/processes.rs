@@ -2,7 +2,8 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,7 +19,12 @@ pub struct Process {
     pub stdin: Option<ChildStdin>,
     child: SharedChild,
     children: Children,
+    /// How many of its streams are open, of those that are read.
+    open_streams: Option<Arc<AtomicUsize>>,
 }
+
+/// How long a process may take to end after its streams have. It is over in no time, but on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Something that a process has printed.
 #[derive(Debug)]
@@ -65,16 +71,19 @@ impl Children {
         running.push(child.clone());
         drop(running);
 
+        let count = usize::from(stdout.is_some()) + usize::from(stderr.is_some());
+        let open = Arc::new(AtomicUsize::new(count));
         if let Some(stdout) = stdout {
-            forward(stdout, from, Stream::Out, events.clone());
+            forward(stdout, from, Stream::Out, events.clone(), open.clone());
         }
         if let Some(stderr) = stderr {
-            forward(stderr, from, Stream::Err, events.clone());
+            forward(stderr, from, Stream::Err, events.clone(), open.clone());
         }
         Ok(Process {
             stdin,
             child,
             children: self.clone(),
+            open_streams: (count > 0).then_some(open),
         })
     }
 
@@ -114,7 +123,7 @@ impl Process {
     pub fn wait(&self, deadline: Instant) -> io::Result<Option<ExitStatus>> {
         loop {
             // Not `Child::wait`: whoever has to end the process meanwhile needs the lock.
-            if let Some(status) = self.ended()? {
+            if let Some(status) = self.end_so_far()? {
                 return Ok(Some(status));
             }
             if Instant::now() >= deadline {
@@ -124,22 +133,15 @@ impl Process {
         }
     }
 
-    /// How it ended by itself, if it has. `is_silent`: its streams have ended. That is the first thing seen of a
-    /// process that ends, so its end is then waited for, up to `deadline`.
-    pub fn ended_by_itself(
-        &self,
-        is_silent: bool,
-        deadline: Instant,
-    ) -> io::Result<Option<ExitStatus>> {
-        if is_silent {
-            self.wait(deadline)
-        } else {
-            self.ended()
+    /// How it ended, if it has. The first thing seen of an end is that the streams end; then it is waited for.
+    pub fn ended(&self) -> io::Result<Option<ExitStatus>> {
+        match &self.open_streams {
+            Some(open) if open.load(Ordering::SeqCst) == 0 => self.wait(Instant::now() + PATIENCE),
+            _ => self.end_so_far(),
         }
     }
 
-    /// How it ended, if it has.
-    pub fn ended(&self) -> io::Result<Option<ExitStatus>> {
+    fn end_so_far(&self) -> io::Result<Option<ExitStatus>> {
         let _running = lock(&self.children.0);
         lock(&self.child).try_wait()
     }
@@ -168,21 +170,16 @@ pub fn silent(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+        .stderr(Stdio::piped())
+        // Backtraces are on no page.
+        .env_remove("RUST_BACKTRACE");
     command
 }
 
 /// The next event, or `None` when there will be none before `deadline`.
 pub fn next(events: &Receiver<Event>, deadline: Instant) -> Option<Event> {
-    next_or_why(events, deadline).ok()
-}
-
-/// The next event, or why there is none: none before `deadline`, or all streams have ended.
-pub fn next_or_why(
-    events: &Receiver<Event>,
-    deadline: Instant,
-) -> std::result::Result<Event, RecvTimeoutError> {
-    events.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+    let left = deadline.saturating_duration_since(Instant::now());
+    events.recv_timeout(left).ok()
 }
 
 /// Sends on each line of a stream, in a thread of its own.
@@ -191,6 +188,7 @@ fn forward(
     from: &'static str,
     which: Stream,
     events: Sender<Event>,
+    open_streams: Arc<AtomicUsize>,
 ) {
     thread::spawn(move || {
         let mut reader = BufReader::new(stream);
@@ -207,6 +205,7 @@ fn forward(
             });
             bytes.clear();
         }
+        open_streams.fetch_sub(1, Ordering::SeqCst);
         let _ = events.send(Event {
             from,
             stream: which,

@@ -2,21 +2,16 @@
 
 use std::io::{ErrorKind, Write};
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use crate::cargo::{self, Programs};
-use crate::lesson::{Course, Lesson};
+use crate::cargo::{self, Built};
+use crate::lesson::{Course, Lesson, read};
+use crate::page::Head;
 use crate::problem::Result;
-use crate::processes::{Event, Process, next, silent};
-
-/// What the client reads.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Input {
-    Terminal,
-    Nothing,
-}
+use crate::processes::{Event, next, silent};
+use crate::running::{self, Running};
 
 /// What is shown of a lesson.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,61 +28,54 @@ pub const QUIET: Duration = Duration::from_millis(200);
 /// A server that is never quiet is stopped all the same.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Where nobody waits for less.
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Runs a lesson and returns the client's exit code.
-pub fn run(
-    course: &Course,
-    lesson: &Lesson,
-    view: View,
-    input: Input,
-    out: &mut impl Write,
-) -> Result<u8> {
+pub fn run(course: &Course, lesson: &Lesson, view: View, out: &mut impl Write) -> Result<u8> {
     address_is_free(course, lesson)?;
-    let programs = cargo::some_programs(course, &lesson.name, &["server", "client"])?;
+    let built = cargo::some_programs(course, &lesson.name, &["server", "client"])?;
+    let wire = match view {
+        View::Programs => None,
+        View::Wire => Some(cargo::some_programs(course, "wire", &["wire"])?),
+    };
+    if let Some(head) = head(course, lesson) {
+        writeln!(out, "{head}")?;
+    }
     let (sender, events) = mpsc::channel();
     let mut play = Play {
         course,
         sender,
         events: &events,
+        view,
         out,
     };
 
-    let server = play.listen(command(course, &programs, "server")?, "server")?;
-    let mut client = command(course, &programs, "client")?;
-    let mut wire = None;
-    if view == View::Wire {
-        let programs = cargo::some_programs(course, "wire", &["wire"])?;
-        let started = play.listen(command(course, &programs, "wire")?, "wire")?;
-        client.arg(format!("http://{}", started.address));
-        wire = Some(started);
-    }
-    if input == Input::Terminal {
-        client.stdin(Stdio::inherit());
+    let server = play.start(command(course, &built, "server")?, "server")?;
+    let mut client = command(course, &built, "client")?;
+    let mut between = None;
+    if let Some(wire) = wire {
+        let wire = play.start(command(course, &wire, "wire")?, "wire")?;
+        client.arg(format!("http://{}", wire.address));
+        between = Some(wire);
     }
     let client = course.children.spawn(&mut client, "client", &play.sender)?;
     let Play { sender, out, .. } = play;
     drop(sender);
-    let mut ended = Vec::new();
-    show_until(&events, out, |event| {
-        if event.line.is_none() {
-            ended.push(event.from);
-        }
-        ended.iter().filter(|&&from| from == "client").count() == 2
+    let mut ends = 0;
+    show_until(&events, view, out, |event| {
+        ends += usize::from(event.from == "client" && event.line.is_none());
+        ends == 2
     })?;
-    let a_year = Duration::from_secs(365 * 24 * 3600);
-    let client = client.wait(Instant::now() + a_year)?;
+    let client = client.wait(Instant::now() + A_YEAR)?;
 
     let patience = Instant::now() + PATIENCE;
     while let Some(event) = next(&events, patience.min(Instant::now() + QUIET)) {
-        show(&event, out)?;
-        if event.line.is_none() {
-            ended.push(event.from);
-        }
+        show(&event, view, out)?;
     }
-    let is_silent = ended.iter().filter(|&&from| from == "server").count() == 2;
-    let deadline = Instant::now() + PATIENCE;
-    let ended_early = server.process.ended_by_itself(is_silent, deadline)?;
-    drop((server, wire));
-    show_until(&events, out, |_| false)?;
+    let ended_early = server.process.ended()?;
+    drop((server, between));
+    show_until(&events, view, out, |_| false)?;
 
     if let Some(status) = ended_early {
         return Err(format!("the server ended by itself: {status}").into());
@@ -103,39 +91,32 @@ struct Play<'a, W> {
     course: &'a Course,
     sender: Sender<Event>,
     events: &'a Receiver<Event>,
+    view: View,
     out: &'a mut W,
 }
 
-/// A program that can be called.
-struct Listener {
-    process: Process,
-    address: String,
-}
-
 impl<W: Write> Play<'_, W> {
-    /// Starts a program and waits until it says where it listens.
-    fn listen(&mut self, mut command: Command, name: &'static str) -> Result<Listener> {
-        let process = self
-            .course
-            .children
-            .spawn(&mut command, name, &self.sender)?;
-        let (mut address, mut ends) = (None, 0);
-        show_until(self.events, self.out, |event| {
-            if event.from == name {
-                address = listening_on(event);
-                ends += usize::from(event.line.is_none());
-            }
-            address.is_some() || ends == 2
-        })?;
-        match address {
-            Some(address) => Ok(Listener { process, address }),
-            None => Err(format!("the {name} did not start").into()),
-        }
+    fn start(&mut self, command: Command, name: &'static str) -> Result<Running> {
+        let children = &self.course.children;
+        let channel = (self.sender.clone(), self.events);
+        let deadline = Instant::now() + A_YEAR;
+        let take = |event| show(&event, self.view, self.out);
+        let running = running::start(children, command, name, channel, deadline, take)?;
+        running.ok_or_else(|| format!("the {name} did not start").into())
     }
 }
 
-fn command(course: &Course, programs: &Programs, name: &str) -> Result<Command> {
-    let program = programs
+/// `04 · Bidirectional streaming · learn 40 minutes, exercises 30, harden 20`
+fn head(course: &Course, lesson: &Lesson) -> Option<String> {
+    // A lesson that is being written may have no page yet; it can be run all the same.
+    let head = Head::of(&read(&course.root.join(lesson.page())).ok()?);
+    head.minutes()?;
+    Some(format!("{} · {}", head.heading, head.facts.first()?))
+}
+
+fn command(course: &Course, built: &Built, name: &str) -> Result<Command> {
+    let program = built
+        .programs
         .get(name)
         .ok_or_else(|| format!("there is no program `{name}`"))?;
     let mut command = silent(program);
@@ -160,21 +141,15 @@ pub fn address_is_free(course: &Course, lesson: &Lesson) -> Result<()> {
     }
 }
 
-/// The address in the line by which a program says that it can be called.
-pub fn listening_on(event: &Event) -> Option<String> {
-    let rest = event.line.as_deref()?.strip_prefix("listening on ")?;
-    let address = rest.split(',').next().unwrap_or(rest);
-    Some(address.to_owned())
-}
-
 /// Shows events up to the one that is waited for, or up to the last one.
 fn show_until(
     events: &Receiver<Event>,
+    view: View,
     out: &mut impl Write,
     mut is_it: impl FnMut(&Event) -> bool,
 ) -> Result<()> {
     for event in events {
-        show(&event, out)?;
+        show(&event, view, out)?;
         if is_it(&event) {
             break;
         }
@@ -182,7 +157,7 @@ fn show_until(
     Ok(())
 }
 
-fn show(event: &Event, out: &mut impl Write) -> Result<()> {
+fn show(event: &Event, _view: View, out: &mut impl Write) -> Result<()> {
     if let Some(line) = &event.line {
         match event.from {
             // A ladder has marks of its own, and is as wide as a terminal.

@@ -1,6 +1,7 @@
 //! A course of one tiny lesson is accepted; with one thing broken, the complaint names it.
 
 use std::fs;
+use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process;
@@ -9,16 +10,28 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use super::*;
-use crate::cargo::Programs;
+use crate::cargo::Built;
+use crate::lesson::Lesson;
 use crate::problem::{Problem, diff};
 
+mod changes;
+mod page;
 mod processes;
 mod run;
+mod session;
 mod shape;
-mod solutions;
-mod transcript;
 
-const FILES: [(&str, &str); 16] = [
+/// A file of the fixture that stands in `tests/tiny`.
+macro_rules! tiny {
+    ($file:literal) => {
+        (
+            concat!("01-tiny/", $file),
+            include_str!(concat!("tests/tiny/", $file)),
+        )
+    };
+}
+
+const FILES: [(&str, &str); 25] = [
     (
         "Cargo.toml",
         "[workspace]\nresolver = \"3\"\nmembers = [\"01-tiny\", \"wire\"]\n[profile.dev]\ndebug = false\n",
@@ -34,32 +47,35 @@ const FILES: [(&str, &str); 16] = [
     ("CONTRIBUTING.md", "# Contributing\n\n[Here](README.md)\n"),
     (".gitignore", "/target\n"),
     ("01-tiny/Cargo.toml", include_str!("tests/tiny/manifest")),
-    ("01-tiny/README.md", include_str!("tests/tiny/README.md")),
     (
         "01-tiny/build.rs",
         "//! Nothing to build.\n\nfn main() {}\n",
     ),
+    tiny!("README.md"),
+    tiny!("breaks/1.patch"),
+    tiny!("breaks/2.patch"),
+    tiny!("solutions/1.patch"),
+    tiny!("solutions/2.patch"),
+    tiny!("solutions/3.patch"),
+    tiny!("src/lib.rs"),
+    tiny!("src/proto.rs"),
+    tiny!("src/tests.rs"),
+    tiny!("src/bin/server.rs"),
+    tiny!("src/bin/client.rs"),
+    tiny!("src/bin/talk.rs"),
     (
-        "01-tiny/solutions/1.patch",
-        include_str!("tests/tiny/1.patch"),
-    ),
-    ("01-tiny/src/lib.rs", include_str!("tests/tiny/src/lib.rs")),
-    (
-        "01-tiny/src/tests.rs",
-        include_str!("tests/tiny/src/tests.rs"),
+        "course/feet/server.rs",
+        include_str!("tests/tiny/feet/server.rs"),
     ),
     (
-        "01-tiny/src/bin/server.rs",
-        include_str!("tests/tiny/src/bin/server.rs"),
+        "course/feet/client.rs",
+        include_str!("tests/tiny/feet/client.rs"),
     ),
     (
-        "01-tiny/src/bin/client.rs",
-        include_str!("tests/tiny/src/bin/client.rs"),
+        "course/feet/client-without-limit.rs",
+        include_str!("tests/tiny/feet/client.rs"),
     ),
-    (
-        "01-tiny/src/bin/talk.rs",
-        include_str!("tests/tiny/src/bin/talk.rs"),
-    ),
+    ("protos/README.md", "# Protobuf\n"),
     (
         "wire/Cargo.toml",
         "[package]\nname = \"wire\"\nedition = \"2024\"\n",
@@ -130,12 +146,12 @@ fn free_address() -> String {
 }
 
 /// The tiny lesson's programs, built once for all tests, and kept for the next time.
-fn programs() -> &'static Programs {
-    static PROGRAMS: OnceLock<Programs> = OnceLock::new();
+fn programs() -> &'static Built {
+    static PROGRAMS: OnceLock<Built> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
         let tests = env::current_exe().unwrap();
         let fixture = Fixture::at(tests.with_file_name("course-fixture"));
-        let programs = cargo::own_programs(&fixture.course, "tiny").unwrap();
+        let programs = cargo::all_programs(&fixture.course, "tiny", true).unwrap();
         std::mem::forget(fixture);
         programs
     })
@@ -156,48 +172,55 @@ fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
+/// All that a check says, without how long it took, and its exit code.
+fn checked(fixture: &Fixture) -> (u8, String) {
+    let mut out = Vec::new();
+    let code = check::check(&fixture.course, &fixture.course.lessons, &mut out).unwrap();
+    let out = String::from_utf8(out).unwrap();
+    let end = out.rfind(" in ").unwrap();
+    (code, out[..end].to_owned())
+}
+
 #[test]
 fn a_course_in_order_is_accepted() {
     let fixture = Fixture::new();
-    let mut out = Vec::new();
-    let code = check::check(&fixture.course, &fixture.course.lessons, &mut out).unwrap();
     let expected = "README.md links ok\nREADME.md transcripts ok\nCONTRIBUTING.md links ok\n\
-                    CONTRIBUTING.md transcripts ok\n01 shape ok\n01 transcripts ok\n01 manners ok\n\
-                    01 solutions ok\n8 checks passed\n";
-    assert_eq!(
-        (code, String::from_utf8(out).unwrap().as_str()),
-        (0, expected)
-    );
+                    CONTRIBUTING.md transcripts ok\nprotos/README.md links ok\n\
+                    protos/README.md transcripts ok\n\
+                    01 shape (learn 15, exercises 30, harden 10) ok\n01 transcripts ok\n\
+                    01 failure messages ok\n01 breaks ok\n01 solutions ok\n11 checks passed";
+    assert_eq!(checked(&fixture), (0, expected.to_owned()));
 }
 
 #[test]
 fn a_check_with_problems_counts_them_and_fails() {
     let fixture = Fixture::new();
     fixture.replace("01-tiny/README.md", "hello, Ann", "hello, Bob");
-    fixture.replace("01-tiny/src/bin/client.rs", "{url} cannot", "it cannot");
+    for file in ["01-tiny/src/bin/client.rs", "course/feet/client.rs"] {
+        fixture.replace(file, "{url} cannot", "it cannot");
+    }
     fixture.remove("01-tiny/build.rs");
-    let mut out = Vec::new();
-    let code = check::check(&fixture.course, &fixture.course.lessons, &mut out).unwrap();
-    let out = String::from_utf8(out).unwrap();
+    let (code, out) = checked(&fixture);
     assert_eq!(code, 1, "{out}");
     for complaint in [
-        "01 shape NOT ok\n01-tiny/build.rs\n  expected: a file\n  got:      none\n",
         "  - hello, Bob\n  + hello, Ann\n",
-        "01-tiny: client http://127.0.0.1:1\n  expected: a line that names http://127.0.0.1:1\n",
-        "01 solutions ok\n4 problems\n",
+        "01-tiny: client http://127.0.0.1:1\n  expected: a first line that names http://127.0.0.1:1\n",
+        "harden 10) NOT ok\n01-tiny/build.rs\n  expected: a file\n  got:      none\n",
+        "01 solutions ok\n5 problems, found",
     ] {
         assert!(out.contains(complaint), "{complaint} is missing in\n{out}");
     }
 }
 
 #[test]
-fn the_table_lists_title_sentence_and_minutes() {
+fn the_table_lists_title_minutes_and_sentence() {
     let fixture = Fixture::new();
     let table = table::table(&fixture.course);
     let lines: Vec<&str> = table.lines().collect();
-    assert!(lines[0].starts_with("01  Tiny  ") && lines[0].ends_with("  5 minutes"));
-    assert_eq!(lines[1], "    You will see a client greet a server.");
-    assert!(lines[3].contains("`cargo course 01`"));
+    assert!(lines[0].ends_with("  learn  exercises  harden"));
+    assert!(lines[1].starts_with("01  Tiny  ") && lines[1].ends_with("  15         30      10"));
+    assert_eq!(lines[2], "    You'll see a client greet a server.");
+    assert!(lines[4].contains("`cargo course 01`"));
     assert!(lines.iter().all(|line| line.chars().count() <= 80));
 }
 
@@ -224,6 +247,18 @@ fn commands_that_make_no_sense_are_refused_in_a_sentence() {
         (&["exercises", "--all"], "there is no lesson `--all`"),
         (&["01", "--wires"], "`--wires` is one argument too many"),
         (&["help", "me"], "`me` is one argument too many"),
+        (
+            &["exercise", "01"],
+            "there is no lesson `exercise`; did you mean `cargo course exercises 01`?",
+        ),
+        (
+            &["chekc"],
+            "there is no lesson `chekc`; did you mean `cargo course check`?",
+        ),
+        (
+            &["run", "01"],
+            "there is no lesson `run`; `cargo course` lists the lessons",
+        ),
     ] {
         let words: Vec<String> = words.iter().map(ToString::to_string).collect();
         let sentence = Command::parse(&fixture.course, &words).unwrap_err();
@@ -240,23 +275,49 @@ fn exercises_are_open_until_their_test_passes() {
         String::from_utf8(out).unwrap()
     };
     let open = list();
-    assert!(
-        open.starts_with("01 · exercise 1 · doubles  ") && open.contains("  open\n"),
-        "{open}"
-    );
+    let expected = "01 · 1 · doubles  open\n01 · 2 · halves   open\n01 · 3 · negates  open\n\nNext: exercise 1";
+    assert!(open.starts_with(expected), "{open}");
     assert!(open.contains("Delete the #[ignore] line") && open.contains("`cargo test -p tiny`"));
-    fixture.replace("01-tiny/src/lib.rs", "    number\n", "    2 * number\n");
+    for (old, new) in [
+        ("number\n", "2 * number\n"),
+        ("  number\n", "  number / 2\n"),
+    ] {
+        fixture.replace("01-tiny/src/lib.rs", old, new);
+    }
     let solved = list();
-    assert!(solved.contains("  solved\n\nNothing is open."), "{solved}");
+    let expected = "01 · 1 · doubles  solved\n01 · 2 · halves   solved\n01 · 3 · negates  open\n\nNext: exercise 3";
+    assert!(solved.starts_with(expected), "{solved}");
+    fixture.replace("01-tiny/src/lib.rs", "  number\n", "  -number\n");
+    let solved = list();
+    assert!(
+        solved.ends_with("  solved\n\nNothing is open.\n"),
+        "{solved}"
+    );
 }
 
 #[test]
-fn paths_are_taken_out_of_json() {
-    let json = r#"{"executable":"C:\\target\\\"debug\"\\\u00e9.exe","fresh":true}"#;
-    let path = cargo::string_field(json, "executable").unwrap();
-    assert_eq!(path, "C:\\target\\\"debug\"\\é.exe");
+fn executables_are_taken_out_of_what_cargo_says() {
+    let json = r#"{"reason":"compiler-artifact","package_id":"path+file:///a/01-tiny#tiny@0.1.0","target":{"kind":["bin"],"name":"server","test":true},"profile":{"test":false},"executable":"C:\\target\\\"debug\"\\\u00e9.exe","fresh":true}"#;
+    let artifact = cargo::artifact(json).unwrap();
     assert_eq!(
-        cargo::string_field(r#"{"executable":null}"#, "executable"),
+        artifact.executable,
+        Path::new("C:\\target\\\"debug\"\\é.exe")
+    );
+    assert_eq!(
+        (artifact.package.as_str(), artifact.is_test),
+        ("tiny", false)
+    );
+    assert_eq!(artifact.name, "server");
+    let of_a_folder = json.replace("01-tiny#tiny@0.1.0", "wire#0.1.0");
+    let of_a_folder = of_a_folder.replace("\"bin\"", "\"lib\"");
+    let of_a_folder = of_a_folder.replace("{\"test\":false}", "{\"test\":true}");
+    let artifact = cargo::artifact(&of_a_folder).unwrap();
+    assert_eq!(
+        (artifact.package.as_str(), artifact.is_test),
+        ("wire", true)
+    );
+    assert_eq!(
+        cargo::artifact(&json.replace("\"executable\":\"", "\"executable\":null,\"")),
         None
     );
     assert_eq!(

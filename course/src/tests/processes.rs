@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use super::*;
 use crate::processes::{Children, Process, silent};
-use crate::run::listening_on;
+use crate::running::listening_on;
 
 /// A server that listens on `address`.
 fn server(children: &Children, address: &str) -> Process {
     let (sender, events) = mpsc::channel();
-    let mut command = silent(&programs()["server"]);
+    let mut command = silent(&programs().programs["server"]);
     let process = children
         .spawn(command.arg(address), "server", &sender)
         .unwrap();
@@ -60,7 +60,7 @@ fn an_interrupt_ends_all_processes() {
 fn a_process_that_does_not_end_in_time_is_ended() {
     let limit = Duration::from_millis(300);
     let begin = Instant::now();
-    let mut command = silent(&programs()["talk"]);
+    let mut command = silent(&programs().programs["talk"]);
     let finished = Children::default().run(command.arg("hang"), limit).unwrap();
     assert!(begin.elapsed() >= limit);
     assert_eq!(finished.status, None);

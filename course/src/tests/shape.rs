@@ -4,15 +4,26 @@ use super::*;
 use crate::exercises::in_file;
 
 const PAGE: &str = "01-tiny/README.md";
+const TESTS: &str = "01-tiny/src/tests.rs";
+const CLIENT: &str = "01-tiny/src/bin/client.rs";
 
 type Break = fn(&Fixture);
 
 #[test]
 fn each_rule_of_shape_can_be_broken() {
-    let cases: [(Break, &str); 26] = [
+    let cases: &[(Break, &str)] = &[
         (
             |it| it.remove("01-tiny/src/tests.rs"),
             "01-tiny/src/tests.rs\n  expected: a file",
+        ),
+        (
+            |it| it.remove("01-tiny/src/proto.rs"),
+            "01-tiny/src/proto.rs\n  expected: a file",
+        ),
+        (
+            |it| it.write("01-tiny/src/proto.rs", "//! Proto.\n\nstruct A;\n"),
+            "01-tiny/src/proto.rs\n  expected: `tonic::include_proto!`, perhaps in modules, and nothing else\n  \
+             got:      `struct A;`",
         ),
         (
             |it| it.write("01-tiny/tests/a.rs", ""),
@@ -26,10 +37,21 @@ fn each_rule_of_shape_can_be_broken() {
             |it| {
                 it.write(
                     "01-tiny/src/lib.rs",
-                    &format!("//! Long.{}", "\n".repeat(131)),
+                    &format!("//! Long.{}", "\n\nmod a;".repeat(130)),
                 )
             },
-            "01-tiny/src/lib.rs\n  expected: at most 130 lines\n  got:      131 lines",
+            "01-tiny/src/lib.rs\n  expected: at most 130 lines with text\n  got:      131 lines",
+        ),
+        (
+            |it| {
+                it.write(
+                    "01-tiny/src/a.rs",
+                    &format!("//! Long.{}", "\nmod a;".repeat(200)),
+                );
+                it.write("protos/a/b.proto", &"message A {}\n".repeat(100));
+                it.write("01-tiny/build.rs", "//! \"a/b.proto\"\n\nfn main() {}\n");
+            },
+            "01-tiny\n  expected: at most 300 lines with text in protos and src without tests",
         ),
         (
             |it| it.replace("01-tiny/Cargo.toml", "tiny", "small"),
@@ -38,10 +60,6 @@ fn each_rule_of_shape_can_be_broken() {
         (
             |it| it.replace(".cargo/config.toml", "01 =", "1 ="),
             ".cargo/config.toml\n  expected: `01 = \"run -p tiny --bin\"`",
-        ),
-        (
-            |it| it.replace("Cargo.toml", "01-", "02-"),
-            "Cargo.toml\n  expected: `\"01-tiny\"`",
         ),
         (
             |it| it.replace("README.md", "](01-", "](1-"),
@@ -56,44 +74,62 @@ fn each_rule_of_shape_can_be_broken() {
             "README.md:3\n  expected: what the reader",
         ),
         (
-            |it| it.replace(PAGE, "minutes*", "hours*"),
-            "README.md:5\n  expected: `*15 minutes",
+            |it| it.replace(PAGE, "minutes, ", "hours, "),
+            "README.md:5\n  expected: `*learn 40 minutes",
         ),
         (
-            |it| it.replace(PAGE, "5 minutes*", "5 minutes"),
-            "README.md:5\n  expected: `*15 minutes",
+            |it| it.replace(PAGE, "harden 10*", "harden 10"),
+            "README.md:5\n  expected: `*learn 40 minutes",
         ),
         (
-            |it| it.replace(PAGE, "s*", "s · next: 02*"),
-            "got:      `5 minutes · next: 02`",
+            |it| it.replace(PAGE, "10*", "10 · next: 02*"),
+            "harden 10 · next: 02`",
         ),
         (
-            |it| it.replace(PAGE, "s*", "s · next: 01 · before: 01*"),
-            "got:      `5 minutes · next: 01 · before: 01`",
+            |it| it.replace(PAGE, "10*", "10 · next: 01 · before: 01*"),
+            "· next: 01 · before: 01`",
         ),
         (
             |it| it.replace(PAGE, "## Break it", "## Broken"),
             "  - Break it\n  + Broken\n",
         ),
         (
-            |it| it.replace(PAGE, "## Go", "## More\n\n## Go"),
-            "  + More\n",
+            |it| it.replace(PAGE, "## Go", "## Take it with you\n\n## Go"),
+            "  + Take it with you\n",
         ),
         (
             |it| it.replace(PAGE, "Teaching", "Telling"),
             "expected: `<summary>Teaching this lesson",
         ),
         (
-            |it| it.replace(PAGE, "Change it.", &"long ".repeat(25)),
-            "README.md:42\n  expected: at most 120 columns\n  got:      125 columns",
+            |it| it.replace(PAGE, "A line each way.", &"long ".repeat(25)),
+            "README.md\n  expected: at most 100 columns\n  got:      more in line 44 (125)",
+        ),
+        (
+            |it| it.replace(PAGE, "There is nothing", &"a\n".repeat(130)),
+            "README.md\n  expected: at most 180 lines without *On the wire* and folded parts",
         ),
         (
             |it| it.replace(PAGE, "lib.rs#L1", "lob.rs#L1"),
-            "README.md:22\n  expected: a link",
+            "README.md:38\n  expected: a link",
         ),
         (
-            |it| it.replace(PAGE, "`doubles_zero_", "`doubled_zero_"),
-            "README.md:22\n  expected: `doubled_zero_to_zero` in the lesson's code",
+            |it| it.replace(PAGE, "2. Halve", "4. Halve"),
+            "README.md:90\n  expected: `2.`\n  got:      4",
+        ),
+        (
+            |it| it.replace(PAGE, "3. Negate.", "Negate."),
+            "expected: 3 exercises: server,",
+        ),
+        (
+            |it| {
+                it.replace(
+                    PAGE,
+                    "<details><summary>Hint</summary>Twice.</details>",
+                    "Twice.",
+                )
+            },
+            "README.md:86\n  expected: a folded hint (`<details>`)",
         ),
         (
             |it| it.replace(PAGE, "exercise_1_doubles", "exercise_1_triples"),
@@ -101,52 +137,94 @@ fn each_rule_of_shape_can_be_broken() {
         ),
         (
             |it| it.replace(PAGE, "`exercise_1_doubles`", "none"),
-            "README.md\n  expected: the task of `exercise_1_doubles`",
+            "README.md:86\n  expected: the name of its test, `exercise_1_…`",
         ),
         (
-            |it| {
-                it.replace(
-                    "01-tiny/src/tests.rs",
-                    "#[ignore = \"exercise 1: double\"]\n",
-                    "",
-                )
-            },
+            |it| it.replace(TESTS, "#[ignore = \"exercise 1: double\"]\n", ""),
             "01-tiny/src/tests.rs:11\n  expected: `#[ignore = \"exercise 1: …\"]`",
         ),
         (
-            |it| it.replace("01-tiny/src/tests.rs", "exercise 1", "exercise 2"),
+            |it| it.replace(TESTS, "exercise 1", "exercise 2"),
             "01-tiny/src/tests.rs:12\n  expected: `#[ignore = \"exercise 1: …\"]`",
         ),
         (
             |it| it.remove("01-tiny/solutions/1.patch"),
-            "1.patch\n  expected: a solution for `exercise_1_doubles`",
+            "solutions/1.patch\n  expected: a patch for item 1 of *Exercises*",
         ),
         (
-            |it| it.write("01-tiny/solutions/2.patch", ""),
-            "2.patch\n  expected: an exercise that it solves",
+            |it| it.write("01-tiny/solutions/4.patch", ""),
+            "solutions/4.patch\n  expected: an item of *Exercises* that it belongs to",
+        ),
+        (
+            |it| it.remove("01-tiny/breaks/2.patch"),
+            "breaks/2.patch\n  expected: a patch for item 2 of *Break it*",
+        ),
+        (
+            |it| it.replace(PAGE, "git apply 01-tiny", "git apply 1-tiny"),
+            "README.md\n  expected: `git apply 01-tiny/breaks/1.patch`",
+        ),
+        (
+            |it| {
+                it.replace(
+                    PAGE,
+                    "   ```console\n   $ cargo test",
+                    "   ```text\n   cargo test",
+                )
+            },
+            "README.md:68\n  expected: a folded answer (`<details>`) with a `console` block",
+        ),
+        (|it| it.replace(CLIENT, "cargo 01", "cargo 02"), "  + "),
+        (
+            |it| it.replace(CLIENT, "// The rest", "// All"),
+            "client.rs\n  expected: `// The rest is the same in every client.`, and",
+        ),
+        (
+            |it| it.replace(PAGE, "(8 lines)", "(20 lines)"),
+            "README.md:38\n  expected: `(8 lines)`",
+        ),
+        (
+            |it| it.replace(PAGE, " (8 lines)", ""),
+            "or about that, at the item's end\n  got:      no number",
+        ),
+        (
+            |it| it.replace(PAGE, "`halve`", "`third`"),
+            "README.md:38\n  expected: an item `third` in src/lib.rs#L1",
+        ),
+        (
+            |it| it.replace("01-tiny/src/proto.rs", "\n", &"\n// long".repeat(300)),
+            "README.md: Read it\n  expected: at most 250 lines to read in all",
+        ),
+        (
+            |it| it.replace(PAGE, "learn 15", "learn 20"),
+            "README.md:5\n  expected: learn 15 (",
+        ),
+        (
+            |it| it.replace(PAGE, "harden 10", "harden 15"),
+            "README.md:5\n  expected: harden 10\n  got:      harden 15",
+        ),
+        (
+            |it| it.replace(PAGE, "learn 15", "learn 13"),
+            "got:      learn 13",
+        ),
+        (
+            |it| it.replace(PAGE, "A line each way.", &"A line\n".repeat(2600)),
+            "README.md:5\n  expected: at most 45 minutes to learn",
         ),
     ];
+    assert_eq!(
+        text(&check::form(&Fixture::new().course, Fixture::new().lesson()).unwrap()),
+        ""
+    );
     for (break_it, complaint) in cases {
         let fixture = Fixture::new();
         break_it(&fixture);
-        let found = crate::shape::check(&fixture.course, fixture.lesson()).unwrap();
+        let found = check::form(&fixture.course, fixture.lesson()).unwrap();
         let found = text(&found);
         assert!(
             found.contains(complaint),
             "{complaint}\nis missing in\n{found}"
         );
     }
-}
-
-#[test]
-fn links_inside_of_code_are_no_links() {
-    assert_eq!(page::links("[a](b) `[c](d)` [`e`](f)"), ["b", "f"]);
-    let (blocks, prose) =
-        page::split("[a](b)\n```rust\n[c](d)\n```\n  ```console\n  $ e\n    f\n  ```\n");
-    assert_eq!(prose.len(), 1);
-    assert_eq!(blocks[0].language, "rust");
-    let lines = blocks[1].lines.iter().map(|line| (line.number, line.text));
-    assert_eq!(lines.collect::<Vec<_>>(), [(6, "$ e"), (7, "  f")]);
 }
 
 #[test]

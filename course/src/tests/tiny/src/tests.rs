@@ -1,4 +1,4 @@
-//! Doubling.
+//! Doubling, and its like.
 
 use super::*;
 
@@ -11,4 +11,16 @@ fn doubles_zero_to_zero() {
 #[ignore = "exercise 1: double"]
 fn exercise_1_doubles() {
     assert_eq!(double(2), 4);
+}
+
+#[test]
+#[ignore = "exercise 2: halve"]
+fn exercise_2_halves() {
+    assert_eq!(halve(2), 1);
+}
+
+#[test]
+#[ignore = "exercise 3: negate"]
+fn exercise_3_negates() {
+    assert_eq!(negate(2), -2);
 }

@@ -1,7 +1,10 @@
 //! A page that says something else than the programs do.
 
 use super::*;
-use crate::transcript::{Step, Stock, check, is_as_shown, is_ladder_as_shown, scripts};
+use crate::cargo::Programs;
+use crate::check::transcripts;
+use crate::compare::{is_as_shown, is_ladder_as_shown, may_become, without_times};
+use crate::script::{Step, scripts};
 
 /// What is wrong with a page that is made of these `console` blocks.
 fn played(fixture: &Fixture, blocks: &[&str]) -> String {
@@ -10,8 +13,8 @@ fn played(fixture: &Fixture, blocks: &[&str]) -> String {
     let page = page.replace("ADDRESS", &fixture.course.address);
     fixture.write("01-tiny/README.md", &page);
     let own = Some(fixture.lesson());
-    let stock = Stock::from([("tiny".to_owned(), programs().clone())]);
-    text(&check(&fixture.course, "01-tiny/README.md", own, stock).unwrap())
+    let programs = Programs::from([("tiny".to_owned(), programs().clone())]);
+    text(&transcripts(&fixture.course, "01-tiny/README.md", own, programs).unwrap())
 }
 
 const SERVER: &str = "$ cargo 01 server\nlistening on ADDRESS\nheard: Ann";
@@ -45,7 +48,7 @@ fn a_line_too_few_or_too_many_is_seen() {
     assert!(played(&fixture, &[short, CLIENT]).contains("\n  + heard: Ann\n"));
     assert!(played(&fixture, &[SERVER, "$ cargo 01 client"]).contains("\n  + hello, Ann\n"));
     // As long as the check waits for a line that does not come.
-    fixture.course.limit = Duration::from_secs(5);
+    fixture.course.limit = Duration::from_secs(3);
     let long = &format!("{SERVER}\nheard: Bob");
     assert!(played(&fixture, &[long, CLIENT]).contains("\n  - heard: Bob\n"));
 }
@@ -114,10 +117,7 @@ fn a_conversation_is_compared_line_by_line() {
 #[test]
 fn the_runner_itself_can_be_on_a_page() {
     let fixture = Fixture::new();
-    fixture.write(
-        "01-tiny/README.md",
-        "# 01 · Tiny\n\nSmall.\n\n*5 minutes*\n",
-    );
+    fixture.write("01-tiny/README.md", "# 01 · Tiny\n\nSmall.\n");
     let table = table::table(&fixture.course);
     let run = "$ cargo course 01\nserver │ listening on ADDRESS\nclient │ hello, Ann\nserver │ heard: Ann";
     let page = format!("```console\n$ cargo course\n{table}```\n```console\n{run}\n```\n");
@@ -126,12 +126,12 @@ fn the_runner_itself_can_be_on_a_page() {
         &page.replace("ADDRESS", &fixture.course.address),
     );
     assert_eq!(
-        text(&check(&fixture.course, "README.md", None, Stock::default()).unwrap()),
+        text(&transcripts(&fixture.course, "README.md", None, Programs::new()).unwrap()),
         ""
     );
     fixture.replace("README.md", "client │ hello, Ann", "client │ hello, Bob");
     fixture.replace("README.md", "Small.", "Large.");
-    let found = text(&check(&fixture.course, "README.md", None, Stock::default()).unwrap());
+    let found = text(&transcripts(&fixture.course, "README.md", None, Programs::new()).unwrap());
     assert!(found.contains("\n  - client │ hello, Bob\n"), "{found}");
     assert!(
         found.contains("\n  -     Large.\n  +     Small.\n"),
@@ -145,6 +145,8 @@ fn what_cannot_be_checked_is_a_problem() {
     for block in [
         "$ ls",
         "$ cargo test\nrunning 3 tests",
+        "$ cargo test -p huge\nrunning 3 tests",
+        "$ cargo test -p tiny\n> typed",
         "$ cargo 02 client",
         "$ cargo course 02",
         "$ git status\n> typed",
@@ -213,7 +215,7 @@ fn a_page_of_no_lesson_can_run_any_lesson() {
     let page = format!("```console\n{SERVER}\n```\n```console\n{CLIENT}\n```\n");
     let page = page.replace("ADDRESS", &fixture.course.address);
     fixture.write("README.md", &page);
-    let found = || text(&check(&fixture.course, "README.md", None, Stock::default()).unwrap());
+    let found = || text(&transcripts(&fixture.course, "README.md", None, Programs::new()).unwrap());
     assert_eq!(found(), "");
     fixture.replace("README.md", "hello, Ann", "hello, Bob");
     assert!(found().contains("\n  - hello, Bob\n"), "{}", found());
@@ -276,5 +278,46 @@ fn each_call_of_a_ladder_is_compared_for_itself() {
         "listening\nA   ⋮\nB   ⋮\nC   ⋮",
     ] {
         assert!(!is_ladder_as_shown(&lines(shown), &printed), "{shown}");
+    }
+}
+
+#[test]
+fn a_line_that_may_still_come_is_waited_for() {
+    let shown = lines("a\nb\n⋮\nc");
+    for printed in ["", "a", "a\nb", "a\nb\nx"] {
+        assert!(may_become(&shown, &lines(printed)), "{printed}");
+    }
+    for printed in ["b", "a\nc"] {
+        assert!(!may_become(&shown, &lines(printed)), "{printed}");
+    }
+    assert!(!may_become(&lines("a"), &lines("a\nb")));
+}
+
+#[test]
+fn a_run_of_tests_is_compared_without_its_times() {
+    let fixture = Fixture::new();
+    let block = "$ cargo test -p tiny zero\nrunning 1 test\ntest tests::doubles_zero_to_zero ... ok\n\n\
+                 test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out; \
+                 finished in 7.00s";
+    assert_eq!(played(&fixture, &[block]), "");
+    let found = played(&fixture, &[&block.replace("1 passed", "2 passed")]);
+    assert!(
+        found.contains("\n  + test result: ok. 1 passed; "),
+        "{found}"
+    );
+    let panic = lines("\nthread 'tests::a' (4711) panicked at src/tests.rs:1:1:\n");
+    let expected = lines("thread 'tests::a' panicked at src/tests.rs:1:1:");
+    assert_eq!(without_times(&panic), expected);
+}
+
+/// What a server says on stderr can be shown, or left out.
+#[test]
+fn a_server_may_show_its_errors() {
+    let fixture = Fixture::new();
+    let loud = format!("{SERVER}\nthat was Ann");
+    assert!(played(&fixture, &[&loud, CLIENT]).contains("\n  - that was Ann\n"));
+    fixture.write("server-is-loud", "");
+    for server in [SERVER, &loud] {
+        assert_eq!(played(&fixture, &[server, CLIENT]), "");
     }
 }
