@@ -2,7 +2,9 @@
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let url = env::args().nth(1).unwrap_or("http://127.0.0.1:50051".into());
+    let url = env::args()
+        .nth(1)
+        .unwrap_or("http://127.0.0.1:50051".into());
     let result = if url.starts_with("http://") {
         run(url.clone()).await
     } else {

@@ -2,10 +2,11 @@
 
 use crate::cargo::Programs;
 use crate::check::sandbox::{Change, Copies};
+use crate::compare::LEFT_OUT;
 use crate::lesson::{Course, Lesson};
 use crate::page;
 use crate::problem::{Problem, Result};
-use crate::script::{self, Script};
+use crate::script::{self, Script, Step};
 use crate::session::Setting;
 
 /// The answer to one item: what was changed, and what happens then.
@@ -21,8 +22,11 @@ pub fn answers(lesson: &Lesson, text: &str) -> Vec<Answer> {
     };
     let (scripts, _) = script::scripts(&lesson.page(), text);
     let answer = |item: page::Item| {
-        let scripts = script::within(&scripts, &item.lines);
+        let mut scripts = script::within(&scripts, &item.lines);
         let is_test = |it: &Script| it.command.starts_with("cargo test ");
+        if !scripts.iter().all(is_test) {
+            run_both(lesson, &mut scripts);
+        }
         let change = Change {
             name: format!("break-{}", item.number),
             patch: format!("breaks/{}.patch", item.number),
@@ -33,6 +37,31 @@ pub fn answers(lesson: &Lesson, text: &str) -> Vec<Answer> {
     };
     let items = page::items(text, &section);
     items.into_iter().map(answer).collect()
+}
+
+/// The reader runs both programs, the server first, whichever of them the answer shows.
+fn run_both(lesson: &Lesson, scripts: &mut Vec<Script>) {
+    let command = |program: &str| format!("cargo {} {program}", lesson.number);
+    let runs = |script: &Script, command: &str| {
+        let rest = script.command.strip_prefix(command);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    };
+    let line = scripts.first().map_or(0, |script| script.line);
+    let not_shown = |program| Script {
+        line,
+        command: command(program),
+        steps: vec![Step::Prints(LEFT_OUT.to_owned())],
+    };
+    let own = format!("cargo {}", lesson.number);
+    let is_server = |it: &Script| runs(it, &command("server"));
+    match scripts.iter().filter(|it| is_server(it)).count() {
+        0 => scripts.insert(0, not_shown("server")),
+        1 => scripts.sort_by_key(|it| !is_server(it)),
+        _ => {}
+    }
+    if !scripts.iter().any(|it| runs(it, &own) && !is_server(it)) {
+        scripts.push(not_shown("client"));
+    }
 }
 
 /// What of `answers` is not what happens in the copies.

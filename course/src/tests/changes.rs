@@ -86,6 +86,22 @@ fn changed(fixture: &Fixture) -> String {
     found.iter().map(|it| text(it)).collect()
 }
 
+/// The other one runs too.
+#[test]
+fn an_answer_may_show_one_program_of_two() {
+    let mut fixture = Fixture::new();
+    let page = "01-tiny/README.md";
+    let server = "   ```console\n   $ cargo 01 server\n   ⋮\n   heard: Ann\n   ```\n";
+    let client = "   ```console\n   $ cargo 01 client\n   good day, Ann\n   ```\n";
+    fixture.replace(page, server, "");
+    assert_eq!(changed(&fixture), "");
+    fixture.replace(page, client, server);
+    assert_eq!(changed(&fixture), "");
+    fixture.replace(page, "heard: Ann\n   ```", "heard: Bob\n   ```");
+    fixture.course.limit = Duration::from_secs(5);
+    assert!(changed(&fixture).contains("\n  - heard: Bob\n"));
+}
+
 #[test]
 fn the_working_copy_stays_as_it_is_and_its_changes_are_seen() {
     let fixture = Fixture::new();
