@@ -197,30 +197,13 @@ impl RawCall {
         let mut request = Request::post(format!("http://{address}{}", self.path)).body(())?;
         *request.headers_mut() = self.headers;
         let (response, mut upload) = client.send_request(request, self.body.is_empty())?;
+        if !self.body.is_empty() {
+            // What the server's window has no room for yet waits within h2. If the server wants no more, its
+            // answer says why.
+            let _ = upload.send_data(self.body, true);
+        }
         let mut reply = RawReply::default();
-        let mut body = self.body;
-        let sent = async {
-            while !body.is_empty() {
-                upload.reserve_capacity(body.len());
-                match std::future::poll_fn(|context| upload.poll_capacity(context)).await {
-                    Some(Ok(capacity)) => {
-                        let part = body.split_to(capacity.min(body.len()));
-                        if upload.send_data(part, body.is_empty()).is_err() {
-                            break;
-                        }
-                    }
-                    // The server wants no more; its answer says why.
-                    _ => break,
-                }
-            }
-            // A stream that is dropped half sent is reset; the answer may still be under way.
-            std::future::pending::<()>().await
-        };
-        let received = reply.receive(response);
-        let ended = tokio::select! {
-            ended = received => ended,
-            () = sent => Ok(()),
-        };
+        let ended = reply.receive(response).await;
         connection.abort_all();
         match ended {
             Err(error) if error.is_reset() => reply.reset = error.reason(),

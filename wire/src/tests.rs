@@ -7,10 +7,12 @@ use crate::{Decoder, Direction, Event, EventKind, Frame, Ladder, Printer, Show};
 mod faults;
 mod foreign;
 mod properties;
+mod recordings;
 mod rules;
 mod service;
 mod testing;
 mod traffic;
+mod types;
 
 use Direction::{ToClient, ToServer};
 

@@ -13,3 +13,6 @@ pub use self::faults::{After, Faults};
 pub use self::record::{Events, Seen};
 pub use self::save::{Recording, Saved, open};
 pub use self::tap::{Builder, Tap};
+
+#[cfg(test)]
+pub(crate) use self::save::{Limits, Save};

@@ -19,11 +19,21 @@ use serde_json::{Value, json};
 use crate::decoder::{Decoder, Direction, End, Event, EventKind};
 use crate::grpc::Descriptors;
 
-/// How much may wait to be written. What comes then is dropped: a slow disk holds up no call.
-const WAITING: usize = 64 * 1024 * 1024;
+/// What a recording may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How many bytes may wait to be written. What comes then is dropped: a slow disk holds up no call.
+    pub waiting: usize,
+    /// How large a file becomes, more or less.
+    pub file: u64,
+}
 
-/// How large a file becomes at most.
-const FILE: u64 = 1024 * 1024 * 1024;
+impl Limits {
+    pub const USUAL: Self = Self {
+        waiting: 64 * 1024 * 1024,
+        file: 1024 * 1024 * 1024,
+    };
+}
 
 /// What an entry takes besides its bytes.
 const ENTRY: usize = 128;
@@ -51,6 +61,7 @@ pub struct Saved {
 #[derive(Debug)]
 pub(crate) struct Save {
     queue: Arc<Queue>,
+    limits: Limits,
     writer: Mutex<Option<thread::JoinHandle<io::Result<()>>>>,
 }
 
@@ -94,14 +105,14 @@ impl Entry {
 }
 
 impl Save {
-    pub fn create(file: &Path, descriptors: Descriptors) -> io::Result<Self> {
+    pub fn create(file: &Path, descriptors: Descriptors, limits: Limits) -> io::Result<Self> {
         let mut out = BufWriter::new(File::create(file)?);
         writeln!(out, "{}", json!({ "format": FORMAT }))?;
         out.flush()?;
         let queue = Arc::new(Queue::default());
         let for_writer = queue.clone();
         let writer = thread::spawn(move || {
-            let written = for_writer.write(out, &descriptors);
+            let written = for_writer.write(out, &descriptors, limits.file);
             if written.is_err() {
                 for_writer.waiting().is_full = true;
             }
@@ -109,13 +120,14 @@ impl Save {
         });
         Ok(Self {
             queue,
+            limits,
             writer: Mutex::new(Some(writer)),
         })
     }
 
     pub fn bytes(&self, at: Duration, connection: u64, to: Direction, held: bool, bytes: &[u8]) {
         let mut waiting = self.queue.waiting();
-        let room = waiting.size + bytes.len() + ENTRY <= WAITING && !waiting.is_full;
+        let room = waiting.size + bytes.len() + ENTRY <= self.limits.waiting && !waiting.is_full;
         if waiting.broken.contains(&connection) {
             waiting.saved.dropped += bytes.len() as u64;
         } else if room {
@@ -146,7 +158,7 @@ impl Save {
             waiting.broken.remove(&connection);
         }
         // These are few and small; still, a thousand a millisecond must not pile up.
-        if waiting.size < 2 * WAITING && !waiting.is_full {
+        if waiting.size < 2 * self.limits.waiting && !waiting.is_full {
             self.push(&mut waiting, Entry::Other(to_json(at, connection, kind)));
         }
     }
@@ -188,7 +200,12 @@ impl Queue {
     }
 
     /// Writes until it is over.
-    fn write(&self, mut out: BufWriter<File>, descriptors: &Descriptors) -> io::Result<()> {
+    fn write(
+        &self,
+        mut out: BufWriter<File>,
+        descriptors: &Descriptors,
+        most: u64,
+    ) -> io::Result<()> {
         let (mut written, mut described) = (0, 0);
         loop {
             let (entries, is_over) = {
@@ -215,7 +232,7 @@ impl Queue {
                 written += line.len() as u64;
                 out.write_all(line.as_bytes())?;
             }
-            if written > FILE {
+            if written > most {
                 self.waiting().is_full = true;
             }
             // Whoever reads while this is written finds whole lines.

@@ -15,7 +15,7 @@ use super::faults::Faults;
 use super::forward;
 use super::record::{Events, Seen};
 use super::reflection::Reflection;
-use super::save::{Save, Saved};
+use super::save::{Limits, Save, Saved};
 use super::shared::Shared;
 use crate::alarm::alarm;
 use crate::decoder::{End, Event, EventKind, Frame};
@@ -320,7 +320,7 @@ impl Builder {
         let descriptors = self.descriptors;
         let save = self
             .save
-            .map(|file| Save::create(&file, descriptors.clone()));
+            .map(|file| Save::create(&file, descriptors.clone(), Limits::USUAL));
         let reflection = self.reflection.then(|| Reflection::of(&server));
         let shared = Shared::new(self.faults, descriptors, reflection, save.transpose()?);
         let shared = Arc::new(shared);
