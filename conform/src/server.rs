@@ -1,4 +1,85 @@
-//! A server that one stranger can't use up: limits that tonic leaves open.
+//! A server that one stranger can't use up.
+//!
+//! # The promise
+//!
+//! A server goes on serving, whatever one client does. HTTP/2 gives it the means: a limit on the calls that are
+//! open at once ([RFC 9113], section 5.1.2), on the size of headers (section 6.5.2), and the right to close a
+//! connection that costs too much (section 10.5, *Denial-of-Service Considerations*). [gRPC over HTTP/2] asks
+//! servers to limit the size of headers too.
+//!
+//! # tonic 0.14.9
+//!
+//! * [`Server::builder`] sets no limit on open calls, though hyper's own default is 200: a stranger held 30,000 on
+//!   one connection. It also takes away hyper's limit on streams that the server itself had to reset.
+//! * There is no limit on connections, and no time by which one has to begin a call. Two thousand silent ones are
+//!   kept for ever; a process with 128 descriptors is full after two hundred.
+//! * An error in accepting, such as a lack of descriptors, is tried again at once: the server spins.
+//! * A listener that is handed over is served without TCP_NODELAY.
+//!
+//! # With this module
+//!
+//! Write [`builder()`] for `Server::builder()`, and hand [`incoming()`] over in place of the listener:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use greeter::greeter_client::GreeterClient;
+//! use greeter::greeter_server::{Greeter, GreeterServer};
+//! use greeter::{Greeting, Name};
+//! use tokio::net::TcpListener;
+//! use tonic::{Request, Response, Status};
+//!
+//! struct Polite;
+//!
+//! #[tonic::async_trait]
+//! impl Greeter for Polite {
+//!     async fn greet(&self, request: Request<Name>) -> Result<Response<Greeting>, Status> {
+//!         let Name { name } = request.into_inner();
+//!         let text = format!("Hello, {name}!");
+//!         Ok(Response::new(Greeting { text }))
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! let url = format!("http://{}", listener.local_addr()?);
+//! let incoming = conform::server::incoming(listener)
+//!     .max_connections(1000)
+//!     .first_request_timeout(Duration::from_secs(10));
+//! tokio::spawn(
+//!     conform::server::builder()
+//!         .add_service(GreeterServer::new(Polite))
+//!         .serve_with_incoming(incoming),
+//! );
+//!
+//! let mut stub = GreeterClient::connect(url).await?;
+//! let name = "Ann".to_owned();
+//! assert_eq!(stub.greet(Name { name }).await?.into_inner().text, "Hello, Ann!");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What one connection can cost
+//!
+//! Open calls, times the bytes of one message that has come in part: 200 × 4 MiB, with tonic's limit for a
+//! message. Lower [`max_concurrent_streams`](Server::max_concurrent_streams), or the service's
+//! `max_decoding_message_size`, if that is too much; beside it there are 1 MiB of received bytes (hyper's window),
+//! and 16 KiB of headers for each call.
+//!
+//! # What it doesn't do
+//!
+//! * A connection that has begun one call may then be idle for as long as it likes, as gRPC's clients are. Limits
+//!   by keepalive and by age come with lessons of their own; until then
+//!   [`max_connections`](Incoming::max_connections) bounds what idle ones cost.
+//! * One client may take all connections. Who it is can only be told by authentication, or by a proxy that counts
+//!   by address.
+//! * Inside TLS a call can't be seen from here: the time then covers the handshake, up to the first byte after
+//!   it.
+//! * A client that connects early and calls late is disconnected in between, and connects again when it calls.
+//!
+//! [RFC 9113]: https://www.rfc-editor.org/rfc/rfc9113
+//! [gRPC over HTTP/2]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests
 
 use tokio::net::TcpListener;
 use tonic::transport::Server;
@@ -15,22 +96,25 @@ mod tests;
 
 /// How many calls may be open at once on one connection: 200, hyper's own default.
 ///
-/// RFC 9113, section 6.5.2, recommends no fewer than 100.
+/// RFC 9113, section 6.5.2, recommends no fewer than 100. A call past the limit is refused with
+/// REFUSED_STREAM, which a client may try again; clients that know the limit queue.
 pub const MAX_CONCURRENT_STREAMS: u32 = 200;
 
-/// How many streams that a peer's faults made the server reset are remembered: 1024, hyper's own
+/// How many streams that the server itself had to reset, for a fault of the peer, are borne: 1024, hyper's own
 /// default. Past it the connection is closed.
 pub const MAX_LOCAL_ERROR_RESET_STREAMS: usize = 1024;
 
-/// How many streams a peer may open and reset before the server has looked at them: 20, h2's own
-/// default. Past it the connection is closed (CVE-2023-44487, "rapid reset").
+/// How many streams a peer may open and reset before the server has looked at them: 20, h2's own default. Past it
+/// the connection is closed. See CVE-2023-44487, *rapid reset*.
 pub const MAX_PENDING_ACCEPT_RESET_STREAMS: usize = 20;
 
-/// The bytes that the headers of one call may have, counted as RFC 9113, section 6.5.2, counts them:
-/// 16 KiB, hyper's own default.
+/// How many bytes the headers of one call may have, counted as RFC 9113, section 6.5.2, counts them: 16 KiB,
+/// hyper's own default.
+///
+/// gRPC over HTTP/2 suggests 8 KiB, and not to be stricter. A call past it is answered with the HTTP status 431.
 pub const MAX_HEADER_LIST_SIZE: u32 = 16 * 1024;
 
-/// tonic's [`Server::builder`] with limits. Each may be set again.
+/// tonic's [`Server::builder`], with the limits of this module. Each may be set again.
 pub fn builder() -> Server {
     Server::builder()
         .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
@@ -39,7 +123,8 @@ pub fn builder() -> Server {
         .http2_max_header_list_size(MAX_HEADER_LIST_SIZE)
 }
 
-/// The connections to `listener`, for [`serve_with_incoming`](tonic::transport::server::Router).
+/// The connections to `listener`, with TCP_NODELAY, a limit on how many there are, and a time by which each has to
+/// begin a call. For `serve_with_incoming` and `serve_with_incoming_shutdown`.
 pub fn incoming(listener: TcpListener) -> Incoming {
     Incoming::new(listener)
 }

@@ -19,14 +19,14 @@ use super::incoming::Slot;
 #[derive(Debug)]
 pub struct Connection {
     // Closed before its slot is given back.
-    stream: TcpStream,
-    waiting: Option<Waiting>,
+    pub(super) stream: TcpStream,
+    pub(super) waiting: Option<Waiting>,
     _slot: Slot,
 }
 
 /// What there is until the first call has begun.
 #[derive(Debug)]
-struct Waiting {
+pub(super) struct Waiting {
     first_call: FirstCall,
     expired: Pin<Box<Sleep>>,
 }

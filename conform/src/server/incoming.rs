@@ -98,7 +98,7 @@ impl Accept for TcpListener {
 /// Accepts while there are slots, and rests after errors.
 #[derive(Debug)]
 pub(super) struct Accepting<L> {
-    listener: L,
+    pub(super) listener: L,
     slots: Arc<Slots>,
     limit: usize,
     rest: Option<Pin<Box<Sleep>>>,
