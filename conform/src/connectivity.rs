@@ -1,23 +1,77 @@
-//! Shows what state a channel's connection is in. tonic knows, and doesn't tell.
+//! What state a channel's connection is in.
+//!
+//! # The promise
+//!
+//! A channel is IDLE, CONNECTING, READY, in TRANSIENT_FAILURE or SHUTDOWN, and tells its
+//! application: [*gRPC Connectivity Semantics and API*], [core concepts, *Channels*].
+//!
+//! # What tonic 0.14.9 does
+//!
+//! It connects, and connects again, without a word:
+//!
+//! ```compile_fail,E0599
+//! # fn ask(channel: tonic::transport::Channel) {
+//! let state = channel.get_state();
+//! # }
+//! ```
+//!
+//! # Example
+//!
+//! A connector makes each connection of a channel. This one tells what it does:
+//!
+//! ```
+//! use conform::connectivity::{State, observe};
+//! use hyper_util::client::legacy::connect::HttpConnector;
+//! use tonic::transport::Endpoint;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), tonic::transport::Error> {
+//! let mut connector = HttpConnector::new();
+//! connector.set_nodelay(true);
+//! let (connector, states) = observe(connector);
+//! let channel = Endpoint::from_static("http://127.0.0.1:50051")
+//!     .connect_with_connector_lazy(connector);
+//!
+//! assert_eq!(*states.borrow(), State::Idle);
+//! # drop(channel);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! To wait for a state: [`states.wait_for(|state| *state ==
+//! State::Ready)`](watch::Receiver::wait_for).
+//!
+//! # What it doesn't know
+//!
+//! READY means that the other end took the connection, not that it speaks HTTP/2. A connection
+//! that the server is about to close is READY until it is closed. And tonic has no backoff:
+//! TRANSIENT_FAILURE lasts until the next call, which tries again at once. A channel over
+//! several addresses has a state for each.
+//!
+//! [*gRPC Connectivity Semantics and API*]: https://github.com/grpc/grpc/blob/master/doc/connectivity-semantics-and-api.md
+//! [core concepts, *Channels*]: https://grpc.io/docs/what-is-grpc/core-concepts/#channels
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
 use tokio::sync::watch;
+use tonic::codegen::Service;
 use tonic::codegen::http::Uri;
-use tonic::codegen::{BoxFuture, Service};
 
 mod guarded_io;
+#[cfg(test)]
+mod tests;
 
 pub use guarded_io::GuardedIo;
 
-/// The state of a channel, as in gRPC's document "Connectivity Semantics and API".
+/// The state of a channel.
 ///
-/// Its fifth state, SHUTDOWN, is the end of the [`watch::Receiver`]: the channel is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The fifth, SHUTDOWN, is the end of the [`watch::Receiver`]: the channel is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// There is no connection, and no call that would need one.
     Idle,
@@ -30,8 +84,9 @@ pub enum State {
 }
 
 impl fmt::Display for State {
+    /// As gRPC writes it: `TRANSIENT_FAILURE`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Idle => "IDLE",
             Self::Connecting => "CONNECTING",
             Self::Ready => "READY",
@@ -41,13 +96,7 @@ impl fmt::Display for State {
 }
 
 /// Watches over a connector. Give the first to [`connect_with_connector_lazy`], and read the
-/// second.
-///
-/// The second knows the newest state, not all that were: whoever looks seldom misses some. It
-/// knows less than a channel of gRPC's other libraries. READY means that the other end took the
-/// connection, not that it speaks HTTP/2. A connection that the server is about to close is
-/// READY until it is closed. And there is no backoff: TRANSIENT_FAILURE lasts until the next
-/// call, which tries again at once.
+/// second, which knows the newest state: a slow reader misses those between.
 ///
 /// [`connect_with_connector_lazy`]: tonic::transport::Endpoint::connect_with_connector_lazy
 pub fn observe<C>(connector: C) -> (Observed<C>, watch::Receiver<State>) {
@@ -60,24 +109,24 @@ pub fn observe<C>(connector: C) -> (Observed<C>, watch::Receiver<State>) {
     (observed, receiver)
 }
 
-/// A connector that tells what it does.
-#[derive(Debug)]
+/// A connector that tells what it does. Clones tell the same receiver.
+#[derive(Clone, Debug)]
 pub struct Observed<C> {
     connector: C,
     states: watch::Sender<State>,
     newest: Arc<AtomicU64>,
 }
 
-impl<C, T> Service<Uri> for Observed<C>
-where
-    C: Service<Uri, Response = TokioIo<T>, Future: Send + 'static>,
-{
-    type Response = TokioIo<GuardedIo<T, Attempt>>;
+impl<C: Service<Uri>> Service<Uri> for Observed<C> {
+    type Response = GuardedIo<C::Response, Attempt>;
     type Error = C::Error;
-    type Future = BoxFuture<Self::Response, Self::Error>;
+    type Future = ConnectFuture<C::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.connector.poll_ready(cx)
+        self.connector.poll_ready(cx).map_err(|error| {
+            self.states.send_replace(State::TransientFailure);
+            error
+        })
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
@@ -87,13 +136,38 @@ where
             states: self.states.clone(),
         };
         attempt.report(|_| State::Connecting);
-        let connecting = self.connector.call(uri);
-        Box::pin(async move {
-            // An error, or a timeout that drops this future, drops the attempt.
-            let stream = connecting.await?.into_inner();
+        ConnectFuture {
+            connecting: self.connector.call(uri),
+            attempt: Some(attempt),
+        }
+    }
+}
+
+pin_project! {
+    /// A connection in the making. An error, or a timeout that drops this, ends the attempt.
+    pub struct ConnectFuture<F> {
+        #[pin]
+        connecting: F,
+        attempt: Option<Attempt>,
+    }
+}
+
+impl<F, T, E> Future for ConnectFuture<F>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    type Output = Result<GuardedIo<T, Attempt>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let connected = ready!(this.connecting.poll(cx));
+        let Some(attempt) = this.attempt.take() else {
+            return Poll::Pending;
+        };
+        Poll::Ready(connected.map(|stream| {
             attempt.report(|_| State::Ready);
-            Ok(TokioIo::new(GuardedIo::new(stream, attempt)))
-        })
+            GuardedIo::new(stream, attempt)
+        }))
     }
 }
 
