@@ -1,4 +1,87 @@
-//! A stream of replies that blocking work produces: it ends with OK only if the work says so.
+//! Replies from blocking work: the stream ends with OK only if the work says so.
+//!
+//! # The promise
+//!
+//! A stream of replies ends with the status of the call, and OK means that all replies have come
+//! ([gRPC over HTTP/2], *Responses*; gRPC's guide [Status Codes]). A server sends no faster than its client
+//! reads ([Flow Control]), and stops when the call is over ([Cancellation]). A handler that panics ends its call
+//! with UNKNOWN.
+//!
+//! # tonic 0.14.9
+//!
+//! The usual way is a channel, with `spawn_blocking` on one end and a `ReceiverStream` on the other. A receiver
+//! ends when its sender is gone, for whatever reason: work that panics half-way, or returns early by a forgotten
+//! branch, looks like success. And each reader that stalls holds a thread: tokio has 512 for all blocking work of
+//! the process, so that 512 stalled readers stop every file from being opened.
+//!
+//! # With this module
+//!
+//! ```
+//! use conform::stream;
+//! use greeter::greeter_client::GreeterClient;
+//! use greeter::greeter_server::{Greeter, GreeterServer};
+//! use greeter::{Greeting, Name};
+//! use tonic::codegen::BoxStream;
+//! use tonic::{Code, Request, Response, Status};
+//!
+//! struct Counting;
+//!
+//! #[tonic::async_trait]
+//! impl Greeter for Counting {
+//!     async fn greet_often(
+//!         &self,
+//!         request: Request<Name>,
+//!     ) -> Result<Response<BoxStream<Greeting>>, Status> {
+//!         let Name { name } = request.into_inner();
+//!         let greetings = stream::blocking(move |replies| {
+//!             for number in 1..=3 {
+//!                 // Blocks until there is room, and fails when the call is over: `?` stops the work.
+//!                 let text = format!("Hello {name}, for the {number}. time!");
+//!                 replies.send(Greeting { text })?;
+//!             }
+//!             Err(Status::out_of_range("it counts to three"))
+//!         });
+//!         Ok(Response::new(Box::pin(greetings)))
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut stub = GreeterClient::new(GreeterServer::new(Counting));
+//! let name = "Ann".to_owned();
+//! let mut replies = stub.greet_often(Name { name }).await?.into_inner();
+//! for _ in 1..=3 {
+//!     assert!(replies.message().await?.is_some());
+//! }
+//! assert_eq!(replies.message().await.unwrap_err().code(), Code::OutOfRange);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How far the work runs ahead
+//!
+//! Between the work and the *stream* there is room for one reply, or for as many as [`blocking_with`] is told.
+//! Between the stream and the *reader* there is more, all of it measured in bytes: tonic gathers 32 KiB into one
+//! frame, hyper holds 400 KiB that wait to be sent, and the client takes what its window allows before anybody
+//! has read it, which in tonic is 2 MiB for a stream. So a client that reads one small reply and then sleeps may
+//! let the work go on for tens of thousands of replies; large ones stop it after a few.
+//!
+//! The window is the client's to choose (`Endpoint::initial_stream_window_size`). A server that needs a bound
+//! in replies has to be told of what was read: with a bidirectional stream whose requests ask for more.
+//!
+//! # How many works run at once
+//!
+//! At most [`MAX_RUNNING`] for all calls of [`blocking()`] together, or as many as a [`Workers`] of your own lets
+//! run. A call past that ends at once with RESOURCE_EXHAUSTED: it never waits for a reader that stalls.
+//! To bound how long one reader may hold a thread, give calls a deadline with the module `deadline`.
+//!
+//! A runtime that shuts down waits for blocking work, and this work ends when its call does: drop the server
+//! first, or use [`Runtime::shutdown_timeout`](tokio::runtime::Runtime::shutdown_timeout).
+//!
+//! [gRPC over HTTP/2]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses
+//! [Status Codes]: https://grpc.io/docs/guides/status-codes/
+//! [Flow Control]: https://grpc.io/docs/guides/flow-control/
+//! [Cancellation]: https://grpc.io/docs/guides/cancellation/
 
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
@@ -20,7 +103,13 @@ static SHARED: LazyLock<Workers> = LazyLock::new(|| Workers::new(MAX_RUNNING));
 
 /// Runs `work` on a thread where it may block, and streams what it sends.
 ///
-/// As [`blocking_with`] with room for one reply.
+/// The stream ends as the work does: with OK if it returns `Ok`, with its error if it returns one, with UNKNOWN if
+/// it panics. If too many works run already, `work` isn't begun and the stream holds RESOURCE_EXHAUSTED. Between
+/// the work and the stream there is room for one reply.
+///
+/// # Panics
+///
+/// Outside of a tokio runtime.
 pub fn blocking<T, W>(work: W) -> BlockingStream<T>
 where
     T: Send + 'static,
@@ -29,9 +118,11 @@ where
     blocking_with(1, work)
 }
 
-/// Runs `work` on a thread where it may block, and streams what it sends.
+/// As [`blocking()`], with room for `capacity` replies between the work and the stream, and for at least one.
 ///
-/// Between the work and the stream there is room for `capacity` replies, and for at least one.
+/// # Panics
+///
+/// Outside of a tokio runtime.
 pub fn blocking_with<T, W>(capacity: usize, work: W) -> BlockingStream<T>
 where
     T: Send + 'static,
@@ -40,7 +131,9 @@ where
     SHARED.blocking_with(capacity, work)
 }
 
-/// A limit of one's own on how many works run at once.
+/// A limit of one's own on how many works run at once: one for downloads, say, and another for searches.
+///
+/// Clones share the limit.
 #[derive(Debug, Clone)]
 pub struct Workers(Arc<Semaphore>);
 
@@ -51,6 +144,10 @@ impl Workers {
     }
 
     /// As [`blocking()`], within this limit.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
     pub fn blocking<T, W>(&self, work: W) -> BlockingStream<T>
     where
         T: Send + 'static,
@@ -60,6 +157,10 @@ impl Workers {
     }
 
     /// As [`blocking_with()`], within this limit.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
     pub fn blocking_with<T, W>(&self, capacity: usize, work: W) -> BlockingStream<T>
     where
         T: Send + 'static,
