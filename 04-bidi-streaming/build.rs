@@ -1,7 +1,9 @@
-//! Turns two `.proto` files into Rust, before the lesson itself is compiled.
+//! Turns `protos/calculator.proto` and `protos/chat.proto` into Rust, before the lesson itself is
+//! compiled.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo:rerun-if-changed=../protos");
+    println!("cargo:rerun-if-changed=../protos/calculator.proto");
+    println!("cargo:rerun-if-changed=../protos/chat.proto");
     let protos = protox::compile(["calculator.proto", "chat.proto"], ["../protos"])?;
     // Default stubs: a method that a lesson does not implement answers UNIMPLEMENTED.
     tonic_prost_build::configure()

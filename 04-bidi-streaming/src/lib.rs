@@ -1,79 +1,73 @@
-//! A calculator that answers in two orders, and a chat room: many requests and many replies in one call.
+//! A running maximum and a chat room: many requests and many replies in one call.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::{self, JoinSet};
+use tokio::sync::mpsc::Sender;
+use tokio::task;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::codegen::BoxStream;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{self, Server};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming, transport};
 
-use self::abacus::Abacus;
-use self::calculator::calculator_server::CalculatorServer;
-use self::chat::Line;
-use self::chat::chat_server::{Chat, ChatServer};
+use self::proto::calculator::Number;
+use self::proto::calculator::calculator_server::{Calculator, CalculatorServer};
+use self::proto::chat::Line;
+use self::proto::chat::chat_server::{Chat, ChatServer};
 use self::room::{Room, Seat};
 
-pub mod abacus;
 pub mod guest;
-pub mod room;
-
-/// Generated from `protos/calculator.proto`.
-#[allow(missing_docs)]
-pub mod calculator {
-    tonic::include_proto!("calculator.v1");
-}
-
-/// Generated from `protos/chat.proto`.
-#[allow(missing_docs)]
-pub mod chat {
-    tonic::include_proto!("chat.v1");
-}
+pub mod proto;
+mod room;
 
 #[cfg(test)]
 mod tests;
 
-/// How many bytes of a call may lie unread at its receiver, before the sender has to wait.
-///
-/// Both ends set it. With much more, a receiver that reads none of many short messages loses its
-/// connection: h2 bounds what short frames may cost it, and counts 256 bytes for each.
-pub const WINDOW: u32 = 16 * 1024;
-
-/// The longest message that the server reads, in bytes. A longer one ends its call.
-const MESSAGE: usize = 4 * 1024;
-
-/// How long a connection may be silent before the server asks whether anyone is there, and how long it
-/// then waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Serves the calculator and one chat room on `listener`, for as long as the future is polled.
-///
-/// Writes a line to `journal` whenever someone joins or leaves the room.
+/// Serves the calculator and one chat room on `listener`, for as long as the future is polled. Says
+/// on `log` who joins the room and who leaves it.
 ///
 /// # Errors
 ///
 /// If the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    journal: UnboundedSender<String>,
-) -> Result<(), transport::Error> {
-    // tonic sets TCP_NODELAY by itself only where it binds the address itself.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let host = Host {
-        room: Room::new(journal),
-    };
-    Server::builder()
-        .initial_stream_window_size(WINDOW)
-        .http2_keepalive_interval(Some(PATIENCE))
-        .http2_keepalive_timeout(Some(PATIENCE))
+pub async fn serve(listener: TcpListener, log: Sender<String>) -> Result<(), transport::Error> {
+    let room = Arc::new(Room::new(log));
+    conform::server::builder()
+        // A guest whose laptop is shut leaves after 10 silent seconds and 10 for an answer.
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .add_service(CalculatorServer::new(Abacus))
-        .add_service(ChatServer::new(host).max_decoding_message_size(MESSAGE))
-        .serve_with_incoming(incoming)
+        .add_service(ChatServer::new(Host { room }))
+        .serve_with_incoming(conform::server::incoming(listener))
         .await
+}
+
+struct Abacus;
+
+#[tonic::async_trait]
+impl Calculator for Abacus {
+    async fn maximum(
+        &self,
+        request: Request<Streaming<Number>>,
+    ) -> Result<Response<BoxStream<Number>>, Status> {
+        let mut largest = f64::NEG_INFINITY;
+        let maxima = request.into_inner().map(move |number| {
+            let Number { value } = number?;
+            if value.is_nan() {
+                return Err(Status::invalid_argument("NaN can't be compared"));
+            }
+            largest = largest.max(value);
+            Ok(Number { value: largest })
+        });
+        Ok(Response::new(Box::pin(maxima)))
+    }
+
+    async fn sort(
+        &self,
+        _: Request<Streaming<Number>>,
+    ) -> Result<Response<BoxStream<Number>>, Status> {
+        Err(Status::unimplemented("exercise 1"))
+    }
 }
 
 struct Host {
@@ -86,33 +80,28 @@ impl Chat for Host {
         &self,
         request: Request<Streaming<Line>>,
     ) -> Result<Response<BoxStream<Line>>, Status> {
-        let mut lines = request.into_inner();
-        let Some(Line { speaker, .. }) = lines.message().await? else {
+        let mut said = request.into_inner();
+        let Some(first) = said.message().await? else {
             return Err(Status::invalid_argument("the first line says who you are"));
         };
-        let (seat, heard) = self.room.join(speaker)?;
-
-        // A task of its own: who does not read is still heard. As the set belongs to the reply, the task
-        // ends with the call, however that ends.
-        let mut talking = JoinSet::new();
-        talking.spawn(pass_on(lines, seat));
-        let end = stream::once(async move { talking.join_next().await });
-        let end = end.filter_map(|result| async {
-            match result {
-                None | Some(Ok(Ok(()))) => None,
-                Some(Ok(Err(status))) => Some(Err(status)),
-                Some(Err(_panic)) => Some(Err(Status::internal("the room broke down"))),
-            }
+        let (seat, heard) = self.room.join(first.speaker)?;
+        // A task of its own: a guest who doesn't listen is still heard.
+        let talking = tokio::spawn(pass_on(said, seat));
+        // The last item is the error that ended what the guest said, if there was one.
+        let end = stream::once(talking).filter_map(async |end| match end {
+            Ok(end) => end.err().map(Err),
+            Err(_panic) => Some(Err(Status::unknown("the room failed"))),
         });
-        Ok(Response::new(Box::pin(heard.map(Ok).chain(end))))
+        let heard = ReceiverStream::new(heard).map(Ok);
+        Ok(Response::new(Box::pin(heard.chain(end))))
     }
 }
 
-/// Passes on what one client says until it has said all. Then its seat is given up.
-async fn pass_on(mut lines: Streaming<Line>, seat: Seat) -> Result<(), Status> {
-    while let Some(line) = lines.message().await? {
-        seat.say(&line.text);
-        // Many lines may have come at once. Between two of them everyone may listen.
+/// Passes on what a guest says until that ends. Then the seat is dropped: the guest has left.
+async fn pass_on(mut said: Streaming<Line>, seat: Seat) -> Result<(), Status> {
+    while let Some(line) = said.message().await? {
+        seat.say(&line)?;
+        // Many lines may have come at once. Between two of them, everyone may listen.
         task::yield_now().await;
     }
     Ok(())

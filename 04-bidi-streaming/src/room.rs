@@ -1,177 +1,112 @@
 //! A chat room: everyone hears everyone else, and nobody waits for anyone.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::{Stream, stream};
-use tokio::sync::broadcast::{self, error::RecvError};
-use tokio::sync::mpsc::UnboundedSender;
+use conform::status::escape;
+use tokio::sync::mpsc::{self, Receiver, Sender};
 use tonic::Status;
 
-use crate::chat::Line;
+use crate::proto::chat::Line;
 
-/// How many lines wait for one reader at most. When one more comes, the oldest is dropped.
-pub const WAITING: usize = 64;
+/// How many lines wait for one guest at most, and how many guests there may be at once.
+pub(crate) const WAITING: usize = 64;
+pub(crate) const SEATS: usize = 100;
 
-/// The longest name, in bytes.
-pub const LONGEST_NAME: usize = 32;
-
-/// The longest text of a line, in bytes.
-pub const LONGEST_LINE: usize = 1_000;
-
-/// The room, and who is in it.
-#[derive(Debug)]
-pub struct Room {
-    // One queue a seat. It is a broadcast channel with a single reader because that is the kind that
-    // drops its oldest line when it is full, and counts; the others make the speaker wait.
-    seats: Mutex<BTreeMap<String, broadcast::Sender<Line>>>,
-    journal: UnboundedSender<String>,
+pub(crate) struct Room {
+    // By name. While it's locked nobody else speaks, so all guests hear the same order of lines.
+    queues: Mutex<BTreeMap<String, Queue>>,
+    log: Sender<String>,
 }
 
 impl Room {
-    /// An empty room. Writes a line to `journal` whenever someone joins or leaves.
-    pub fn new(journal: UnboundedSender<String>) -> Arc<Self> {
-        Arc::new(Self {
-            seats: Mutex::default(),
-            journal,
-        })
+    pub(crate) fn new(log: Sender<String>) -> Self {
+        let queues = Mutex::default();
+        Self { queues, log }
     }
 
-    /// Takes a seat. What is heard there ends when the seat is dropped, with the last line before that.
-    ///
-    /// A reader who is slower than the others talk is told how many lines were dropped meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// INVALID_ARGUMENT if no one can be called `name`, ALREADY_EXISTS if someone in the room is.
-    pub fn join(
-        self: &Arc<Self>,
-        name: String,
-    ) -> Result<(Seat, impl Stream<Item = Line> + Send + use<>), Status> {
-        check(&name)?;
-        let (queue, receiver) = broadcast::channel(WAITING);
-        let mut seats = self.seats();
-        if seats.contains_key(&name) {
-            return Err(Status::already_exists(format!(
-                "{name} is in the room already"
-            )));
+    /// Takes a seat. What is heard there ends when the seat is dropped.
+    pub(crate) fn join(self: &Arc<Self>, name: String) -> Result<(Seat, Receiver<Line>), Status> {
+        if name.trim().is_empty() || name.len() > 32 || escape(&name) != name {
+            let why = "a name has 1 to 32 bytes, and no control characters";
+            return Err(Status::invalid_argument(why));
         }
-        self.announce(&seats, format!("{name} joins"));
-        seats.insert(name.clone(), queue);
-        drop(seats);
-
+        let mut queues = self.queues();
+        if queues.contains_key(&name) {
+            return Err(Status::already_exists("someone here has that name"));
+        }
+        if queues.len() == SEATS {
+            return Err(Status::resource_exhausted("the room is full"));
+        }
+        let (lines, heard) = mpsc::channel(WAITING);
+        self.announce(&mut queues, format!("{name} joins"));
+        queues.insert(name.clone(), Queue { lines, missed: 0 });
         let room = self.clone();
-        let heard = stream::unfold(receiver, |mut receiver| async {
-            let line = match receiver.recv().await {
-                Ok(line) => line,
-                Err(RecvError::Lagged(1)) => room_says("you missed 1 line"),
-                Err(RecvError::Lagged(lines)) => room_says(&format!("you missed {lines} lines")),
-                Err(RecvError::Closed) => return None,
-            };
-            Some((line, receiver))
-        });
         Ok((Seat { room, name }, heard))
     }
 
-    fn leave(&self, name: &str) {
-        let mut seats = self.seats();
-        let queue = seats.remove(name);
-        self.announce(&seats, format!("{name} leaves"));
-        // Not before the announcement: whoever sees a call end can rely on the journal.
-        drop(queue);
+    fn announce(&self, queues: &mut BTreeMap<String, Queue>, text: String) {
+        tell(queues, &Line::new("", &text));
+        let _ = self.log.try_send(text);
     }
 
-    fn announce(&self, seats: &BTreeMap<String, broadcast::Sender<Line>>, text: String) {
-        for queue in seats.values() {
-            tell(queue, room_says(&text));
-        }
-        // An error here means that nobody keeps a journal.
-        let _ = self.journal.send(text);
-    }
-
-    /// While it is held nobody speaks, joins or leaves: all seats hear the same order of lines.
-    fn seats(&self) -> MutexGuard<'_, BTreeMap<String, broadcast::Sender<Line>>> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queues(&self) -> MutexGuard<'_, BTreeMap<String, Queue>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A place in the room under a name. Dropping it leaves the room.
-#[derive(Debug)]
-pub struct Seat {
+pub(crate) struct Seat {
     room: Arc<Room>,
     name: String,
 }
 
 impl Seat {
-    /// Says `text` to everyone else, without control characters: no terminal shall obey a stranger.
-    ///
-    /// Nothing is said if nothing is left. If too much is left, the room tells so, to this seat alone.
-    pub fn say(&self, text: &str) {
-        let text: String = text.chars().filter(|c| !c.is_control()).collect();
-        let seats = self.room.seats();
-        if text.len() > LONGEST_LINE {
-            let refusal = format!(
-                "a line has {LONGEST_LINE} bytes at most, not {}",
-                text.len()
-            );
-            if let Some(own) = seats.get(&self.name) {
-                tell(own, room_says(&refusal));
-            }
-        } else if !text.is_empty() {
-            for (_, queue) in seats.iter().filter(|(name, _)| **name != self.name) {
-                tell(queue, Line::new(&self.name, &text));
-            }
+    /// Says `said.text` to everyone else, escaped: a terminal would obey control characters.
+    pub(crate) fn say(&self, said: &Line) -> Result<(), Status> {
+        if said.text.len() > 1_000 {
+            return Err(Status::invalid_argument("a line has at most 1000 bytes"));
         }
+        let line = Line::new(&self.name, &escape(&said.text));
+        tell(&mut self.room.queues(), &line);
+        Ok(())
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.room.leave(&self.name);
+        let mut queues = self.room.queues();
+        let queue = queues.remove(&self.name);
+        self.room
+            .announce(&mut queues, format!("{} leaves", self.name));
+        // Last: it ends the call, and whoever sees that can rely on the log.
+        drop(queue);
     }
 }
 
-impl Line {
-    /// What `speaker` says. As a first line, it names the speaker.
-    pub fn new(speaker: &str, text: &str) -> Self {
-        Self {
-            speaker: speaker.to_owned(),
-            text: text.to_owned(),
+/// Everyone but the speaker hears `line`.
+fn tell(queues: &mut BTreeMap<String, Queue>, line: &Line) {
+    let others = queues.iter_mut().filter(|(name, _)| **name != line.speaker);
+    others.for_each(|(_, queue)| queue.push(line.clone()));
+}
+
+/// The lines that wait for one guest, and how many found no room.
+struct Queue {
+    lines: Sender<Line>,
+    missed: u64,
+}
+
+impl Queue {
+    /// Never waits. A guest who listens too slowly misses lines, and is told how many.
+    fn push(&mut self, line: Line) {
+        if self.missed > 0 {
+            let notice = Line::new("", &format!("you missed {} lines", self.missed));
+            if self.lines.try_send(notice).is_ok() {
+                self.missed = 0;
+            }
+        }
+        if self.lines.try_send(line).is_err() {
+            self.missed += 1;
         }
     }
-}
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.speaker {
-            "" => write!(f, "* {}", self.text),
-            speaker => write!(f, "{speaker}: {}", self.text),
-        }
-    }
-}
-
-fn tell(queue: &broadcast::Sender<Line>, line: Line) {
-    // An error here means that the reader has hung up. Its seat will be dropped.
-    let _ = queue.send(line);
-}
-
-fn room_says(text: &str) -> Line {
-    Line::new("", text)
-}
-
-fn check(name: &str) -> Result<(), Status> {
-    if name.trim().is_empty() {
-        return Err(Status::invalid_argument("a name is needed"));
-    }
-    if name.len() > LONGEST_NAME {
-        return Err(Status::invalid_argument(format!(
-            "a name has {LONGEST_NAME} bytes at most, not {}",
-            name.len()
-        )));
-    }
-    if name.chars().any(char::is_control) {
-        return Err(Status::invalid_argument("a name has no control characters"));
-    }
-    Ok(())
 }
