@@ -2,30 +2,29 @@
 //!
 //! # The promise
 //!
-//! A client that no longer needs an answer cancels the call. The server learns of it and stops working; the
-//! client sees CANCELLED. A deadline that passes and a connection that is lost have the same effect. What a
-//! server has done before isn't undone. So says gRPC's guide [Cancellation]; on the wire it is a
-//! RST_STREAM, as in [gRPC over HTTP/2], *Errors*, and a stream is finished only by END_STREAM
-//! ([RFC 9113], section 8.1).
+//! A client that no longer needs an answer cancels the call. The server learns of it and stops
+//! working; the client sees CANCELLED. A deadline that passes and a connection that is lost have
+//! the same effect. What a server has done before isn't undone. So says gRPC's guide
+//! [Cancellation]; on the wire it is a RST_STREAM, as in [gRPC over HTTP/2], *Errors*, and a stream
+//! is finished only by END_STREAM ([RFC 9113], section 8.1).
 //!
-//! # tonic 0.14.9
+//! # What tonic 0.14.9 does
 //!
-//! * A handler whose upload is reset with CANCEL or NO_ERROR sees its ordinary end, and commits half of it.
-//!   Now and then the handler is dropped instead.
-//! * The handler's future is dropped when the call is cancelled, but a task that it has spawned, or a thread,
-//!   learns nothing of it.
+//! * A handler whose upload is reset with CANCEL or NO_ERROR sees its ordinary end, and commits
+//!   half of it. Now and then the handler is dropped instead.
+//! * The handler's future is dropped when the call is cancelled, but a task that it has spawned, or
+//!   a thread, learns nothing of it.
 //! * On the client, dropping a call cancels it. There is nothing that says CANCELLED to its caller.
 //!
-//! # With this module
+//! # Example
 //!
 //! ```
-//! use conform::cancel::{self, CancellationLayer, DetectAbortedUploadLayer};
+//! use conform::cancel::{self, CancellationLayer, CancellationToken, DetectAbortedUploadLayer};
 //! use greeter::greeter_client::GreeterClient;
 //! use greeter::greeter_server::{Greeter, GreeterServer};
 //! use greeter::{Greeting, Name};
 //! use tokio::net::TcpListener;
 //! use tokio::sync::mpsc;
-//! use tokio_util::sync::CancellationToken;
 //! use tonic::transport::server::TcpIncoming;
 //! use tonic::transport::Server;
 //! use tonic::{Code, Request, Response, Status, Streaming};
@@ -87,18 +86,19 @@
 //!
 //! # What can't be cured here
 //!
-//! * The handler of an upload that broke off is sometimes dropped before it sees ABORTED: then it doesn't commit
-//!   either. What has to happen in both cases belongs into a drop guard.
-//! * Dropping the replies of a bidirectional call doesn't cancel it while its request stream is open. Close the
-//!   request stream with an error, or give the call a deadline: the module `deadline` ends it.
-//! * A bidirectional call that is dropped while its upload waits for the server's window stays open, and its
-//!   connection with it: hyper looks at neither the upload nor the drop while it waits.
+//! * The handler of an upload that broke off is sometimes dropped before it sees ABORTED: then it
+//!   doesn't commit either. What has to happen in both cases belongs into a drop guard.
+//! * Dropping the replies of a bidirectional call doesn't cancel it while its request stream is
+//!   open. Close the request stream with an error, or give the call a deadline: the module
+//!   `deadline` ends it.
+//! * A bidirectional call that is dropped while its upload waits for the server's window stays
+//!   open, and its connection with it: hyper looks at neither the upload nor the drop while it
+//!   waits.
 //!
 //! [Cancellation]: https://grpc.io/docs/guides/cancellation/
 //! [gRPC over HTTP/2]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors
 //! [RFC 9113]: https://www.rfc-editor.org/rfc/rfc9113#section-8.1
 
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 
 mod aborted_upload;
@@ -106,6 +106,7 @@ mod token;
 
 pub use self::aborted_upload::{DetectAbortedUpload, DetectAbortedUploadLayer};
 pub use self::token::{Cancellation, CancellationLayer, ResponseFuture};
+pub use tokio_util::sync::CancellationToken;
 
 #[cfg(test)]
 mod tests;

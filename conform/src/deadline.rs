@@ -2,20 +2,22 @@
 //!
 //! # The promise
 //!
-//! A client says how long it waits for a call. When that time is up the call is over, wherever it stands:
-//! the client sees DEADLINE_EXCEEDED, and the server stops working for nobody. A server knows how much
-//! time a call has left and passes that on to the calls that it makes itself. So says gRPC's guide
-//! [Deadlines]; the header that carries the time is defined in [gRPC over HTTP/2], *Requests*.
+//! A client says how long it waits for a call. When that time is up the call is over, wherever it
+//! stands: the client sees DEADLINE_EXCEEDED, and the server stops working for nobody. A server
+//! knows how much time a call has left and passes that on to the calls that it makes itself. So
+//! says gRPC's guide [Deadlines]; the header that carries the time is defined in [gRPC over
+//! HTTP/2], *Requests*.
 //!
-//! # tonic 0.14.9
+//! # What tonic 0.14.9 does
 //!
 //! * A call whose time is up ends with CANCELLED, "Timeout expired".
 //! * The time covers a call until its response's headers come. It covers neither connecting nor the
 //!   messages of a stream.
-//! * A handler has no means to learn its deadline. A `grpc-timeout` that breaks the grammar is overlooked.
+//! * A handler has no means to learn its deadline. A `grpc-timeout` that breaks the grammar is
+//!   overlooked.
 //! * [`tonic::Request::set_timeout`] panics past 99,999,999 hours.
 //!
-//! # With this module
+//! # Example
 //!
 //! ```
 //! use std::time::Duration;
@@ -68,28 +70,30 @@
 //! # The client's side
 //!
 //! [`ClientDeadlineLayer`] counts from the call to the stub. Connecting, waiting for a place on the
-//! connection, the response's headers, each message of a stream and the status are all covered. When the
-//! time is up, the call is dropped, which resets it: also a bidirectional one whose upload is still
-//! open. Put it outside of all other layers, so that it covers their time too.
+//! connection, the response's headers, each message of a stream and the status are all covered.
+//! When the time is up, the call is dropped, which resets it: also a bidirectional one whose upload
+//! is still open. Put it outside of all other layers, so that it covers their time too.
 //!
-//! The header that travels holds the time that is left when the layer below has room for the call. A [`Channel`](tonic::transport::Channel) takes calls before it has connected; time
-//! spent connecting isn't taken off, since nothing above a channel can see it. The server then counts from
-//! a later moment than the client; the client's reset ends the call on time all the same.
+//! The header that travels holds the time that is left when the layer below has room for the call.
+//! A [`Channel`](tonic::transport::Channel) takes calls before it has connected; time spent
+//! connecting isn't taken off, since nothing above a channel can see it. The server then counts
+//! from a later moment than the client; the client's reset ends the call on time all the same.
 //!
-//! A server that gives up a moment before the client says CANCELLED if it is tonic alone. Within the last
-//! millisecond that is taken for the deadline's own doing, as grpc-go takes it.
+//! A server that gives up a moment before the client says CANCELLED if it is tonic alone. Within
+//! the last millisecond that is taken for the deadline's own doing, as grpc-go takes it.
 //!
 //! # The server's side
 //!
-//! [`ServerDeadlineLayer`] puts a [`Deadline`] into the request. When it passes, the handler's future, or the
-//! stream that it has returned, is dropped, and the call ends with DEADLINE_EXCEEDED. What the handler has
-//! spawned goes on: give it a token of the module `cancel`, or a deadline of its own.
+//! [`ServerDeadlineLayer`] puts a [`Deadline`] into the request. When it passes, the handler's
+//! future, or the stream that it has returned, is dropped, and the call ends with
+//! DEADLINE_EXCEEDED. What the handler has spawned goes on: give it a token of the module `cancel`,
+//! or a deadline of its own.
 //!
-//! A client that gives up resets its call, and a reset upload looks finished to a handler of tonic: see
-//! `DetectAbortedUpload` in the module `cancel`.
+//! A client that gives up resets its call, and a reset upload looks finished to a handler of tonic:
+//! see `DetectAbortedUpload` in the module `cancel`.
 //!
-//! A `grpc-timeout` that breaks the grammar is refused with INTERNAL, as grpc-go refuses it, and so is a
-//! second one beside the first.
+//! A `grpc-timeout` that breaks the grammar is refused with INTERNAL, as grpc-go refuses it, and so
+//! is a second one beside the first.
 //!
 //! [Deadlines]: https://grpc.io/docs/guides/deadlines/
 //! [gRPC over HTTP/2]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests
@@ -152,7 +156,8 @@ impl Deadline {
         self.0
     }
 
-    /// Whether the deadline has passed or will within a millisecond, the precision of tokio's timer.
+    /// Whether the deadline has passed or will within a millisecond, the precision of tokio's
+    /// timer.
     fn is_due(self) -> bool {
         self.remaining() <= Duration::from_millis(1)
     }

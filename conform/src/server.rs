@@ -2,23 +2,26 @@
 //!
 //! # The promise
 //!
-//! A server goes on serving, whatever one client does. HTTP/2 gives it the means: a limit on the calls that are
-//! open at once ([RFC 9113], section 5.1.2), on the size of headers (section 6.5.2), and the right to close a
-//! connection that costs too much (section 10.5, *Denial-of-Service Considerations*). [gRPC over HTTP/2] asks
-//! servers to limit the size of headers too.
+//! A server goes on serving, whatever one client does. HTTP/2 gives it the means: a limit on the
+//! calls that are open at once ([RFC 9113], section 5.1.2), on the size of headers (section 6.5.2),
+//! and the right to close a connection that costs too much (section 10.5, *Denial-of-Service
+//! Considerations*). [gRPC over HTTP/2] asks servers to limit the size of headers too.
 //!
-//! # tonic 0.14.9
+//! # What tonic 0.14.9 does
 //!
-//! * [`Server::builder`] sets no limit on open calls, though hyper's own default is 200: a stranger held 30,000 on
-//!   one connection. It also takes away hyper's limit on streams that the server itself had to reset.
-//! * There is no limit on connections, and no time by which one has to begin a call. Two thousand silent ones are
-//!   kept for ever; a process with 128 descriptors is full after two hundred.
-//! * An error in accepting, such as a lack of descriptors, is tried again at once: the server spins.
+//! * [`Server::builder`] sets no limit on open calls, though hyper's own default is 200: a stranger
+//!   held 30,000 on one connection. It also takes away hyper's limit on streams that the server
+//!   itself had to reset.
+//! * There is no limit on connections, and no time by which one has to begin a call. Two thousand
+//!   silent ones are kept for ever; a process with 128 descriptors is full after two hundred.
+//! * An error in accepting, such as a lack of descriptors, is tried again at once: the server
+//!   spins.
 //! * A listener that is handed over is served without TCP_NODELAY.
 //!
-//! # With this module
+//! # Example
 //!
-//! Write [`builder()`] for `Server::builder()`, and hand [`incoming()`] over in place of the listener:
+//! Write [`builder()`] for `Server::builder()`, and hand [`incoming()`] over in place of the
+//! listener:
 //!
 //! ```
 //! use std::time::Duration;
@@ -62,21 +65,22 @@
 //!
 //! # What one connection can cost
 //!
-//! Open calls, times the bytes of one message that has come in part: 200 × 4 MiB, with tonic's limit for a
-//! message. Lower [`max_concurrent_streams`](Server::max_concurrent_streams), or the service's
-//! `max_decoding_message_size`, if that is too much; beside it there are 1 MiB of received bytes (hyper's window),
-//! and 16 KiB of headers for each call.
+//! Open calls, times the bytes of one message that has come in part: 200 × 4 MiB, with tonic's
+//! limit for a message. Lower [`max_concurrent_streams`](Server::max_concurrent_streams), or the
+//! service's `max_decoding_message_size`, if that is too much; beside it there are 1 MiB of
+//! received bytes (hyper's window), and 16 KiB of headers for each call.
 //!
 //! # What it doesn't do
 //!
-//! * A connection that has begun one call may then be idle for as long as it likes, as gRPC's clients are. Limits
-//!   by keepalive and by age come with lessons of their own; until then
+//! * A connection that has begun one call may then be idle for as long as it likes, as gRPC's
+//!   clients are. Limits by keepalive and by age come with lessons of their own; until then
 //!   [`max_connections`](Incoming::max_connections) bounds what idle ones cost.
-//! * One client may take all connections. Who it is can only be told by authentication, or by a proxy that counts
-//!   by address.
-//! * Inside TLS a call can't be seen from here: the time then covers the handshake, up to the first byte after
-//!   it.
-//! * A client that connects early and calls late is disconnected in between, and connects again when it calls.
+//! * One client may take all connections. Who it is can only be told by authentication, or by a
+//!   proxy that counts by address.
+//! * Inside TLS a call can't be seen from here: the time then covers the handshake, up to the first
+//!   byte after it.
+//! * A client that connects early and calls late is disconnected in between, and connects again
+//!   when it calls.
 //!
 //! [RFC 9113]: https://www.rfc-editor.org/rfc/rfc9113
 //! [gRPC over HTTP/2]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests
@@ -100,18 +104,19 @@ mod tests;
 /// REFUSED_STREAM, which a client may try again; clients that know the limit queue.
 pub const MAX_CONCURRENT_STREAMS: u32 = 200;
 
-/// How many streams that the server itself had to reset, for a fault of the peer, are borne: 1024, hyper's own
-/// default. Past it the connection is closed.
+/// How many streams that the server itself had to reset, for a fault of the peer, are borne: 1024,
+/// hyper's own default. Past it the connection is closed.
 pub const MAX_LOCAL_ERROR_RESET_STREAMS: usize = 1024;
 
-/// How many streams a peer may open and reset before the server has looked at them: 20, h2's own default. Past it
-/// the connection is closed. See CVE-2023-44487, *rapid reset*.
+/// How many streams a peer may open and reset before the server has looked at them: 20, h2's own
+/// default. Past it the connection is closed. See CVE-2023-44487, *rapid reset*.
 pub const MAX_PENDING_ACCEPT_RESET_STREAMS: usize = 20;
 
-/// How many bytes the headers of one call may have, counted as RFC 9113, section 6.5.2, counts them: 16 KiB,
-/// hyper's own default.
+/// How many bytes the headers of one call may have, counted as RFC 9113, section 6.5.2, counts
+/// them: 16 KiB, hyper's own default.
 ///
-/// gRPC over HTTP/2 suggests 8 KiB, and not to be stricter. A call past it is answered with the HTTP status 431.
+/// gRPC over HTTP/2 suggests 8 KiB, and not to be stricter. A call past it is answered with the
+/// HTTP status 431.
 pub const MAX_HEADER_LIST_SIZE: u32 = 16 * 1024;
 
 /// tonic's [`Server::builder`], with the limits of this module. Each may be set again.
@@ -123,8 +128,8 @@ pub fn builder() -> Server {
         .http2_max_header_list_size(MAX_HEADER_LIST_SIZE)
 }
 
-/// The connections to `listener`, with TCP_NODELAY, a limit on how many there are, and a time by which each has to
-/// begin a call. For `serve_with_incoming` and `serve_with_incoming_shutdown`.
+/// The connections to `listener`, with TCP_NODELAY, a limit on how many there are, and a time by
+/// which each has to begin a call. For `serve_with_incoming` and `serve_with_incoming_shutdown`.
 pub fn incoming(listener: TcpListener) -> Incoming {
     Incoming::new(listener)
 }

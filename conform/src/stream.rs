@@ -3,18 +3,19 @@
 //! # The promise
 //!
 //! A stream of replies ends with the status of the call, and OK means that all replies have come
-//! ([gRPC over HTTP/2], *Responses*; gRPC's guide [Status Codes]). A server sends no faster than its client
-//! reads ([Flow Control]), and stops when the call is over ([Cancellation]). A handler that panics ends its call
-//! with UNKNOWN.
+//! ([gRPC over HTTP/2], *Responses*; gRPC's guide [Status Codes]). A server sends no faster than
+//! its client reads ([Flow Control]), and stops when the call is over ([Cancellation]). A handler
+//! that panics ends its call with UNKNOWN.
 //!
-//! # tonic 0.14.9
+//! # What tonic 0.14.9 does
 //!
-//! The usual way is a channel, with `spawn_blocking` on one end and a `ReceiverStream` on the other. A receiver
-//! ends when its sender is gone, for whatever reason: work that panics half-way, or returns early by a forgotten
-//! branch, looks like success. And each reader that stalls holds a thread: tokio has 512 for all blocking work of
-//! the process, so that 512 stalled readers stop every file from being opened.
+//! The usual way is a channel, with `spawn_blocking` on one end and a `ReceiverStream` on the
+//! other. A receiver ends when its sender is gone, for whatever reason: work that panics half-way,
+//! or returns early by a forgotten branch, looks like success. And each reader that stalls holds a
+//! thread: tokio has 512 for all blocking work of the process, so that 512 stalled readers stop
+//! every file from being opened.
 //!
-//! # With this module
+//! # Example
 //!
 //! ```
 //! use conform::stream;
@@ -35,7 +36,7 @@
 //!         let Name { name } = request.into_inner();
 //!         let greetings = stream::blocking(move |replies| {
 //!             for number in 1..=3 {
-//!                 // Blocks until there is room, and fails when the call is over: `?` stops the work.
+//!                 // Blocks until there is room. Fails when the call is over: `?` ends the work.
 //!                 let text = format!("Hello {name}, for the {number}. time!");
 //!                 replies.send(Greeting { text })?;
 //!             }
@@ -60,23 +61,27 @@
 //!
 //! # How far the work runs ahead
 //!
-//! Between the work and the *stream* there is room for one reply, or for as many as [`blocking_with`] is told.
-//! Between the stream and the *reader* there is more, all of it measured in bytes: tonic gathers 32 KiB into one
-//! frame, hyper holds 400 KiB that wait to be sent, and the client takes what its window allows before anybody
-//! has read it, which in tonic is 2 MiB for a stream. So a client that reads one small reply and then sleeps may
-//! let the work go on for tens of thousands of replies; large ones stop it after a few.
+//! Between the work and the *stream* there is room for one reply, or for as many as
+//! [`blocking_with`] is told. Between the stream and the *reader* there is more, all of it measured
+//! in bytes: tonic gathers 32 KiB into one frame, hyper holds 400 KiB that wait to be sent, and the
+//! client takes what its window allows before anybody has read it, which in tonic is 2 MiB for a
+//! stream. So a client that reads one small reply and then sleeps may let the work go on for tens
+//! of thousands of replies; large ones stop it after a few.
 //!
-//! The window is the client's to choose (`Endpoint::initial_stream_window_size`). A server that needs a bound
-//! in replies has to be told of what was read: with a bidirectional stream whose requests ask for more.
+//! The window is the client's to choose (`Endpoint::initial_stream_window_size`). A server that
+//! needs a bound in replies has to be told of what was read: with a bidirectional stream whose
+//! requests ask for more.
 //!
 //! # How many works run at once
 //!
-//! At most [`MAX_RUNNING`] for all calls of [`blocking()`] together, or as many as a [`Workers`] of your own lets
-//! run. A call past that ends at once with RESOURCE_EXHAUSTED: it never waits for a reader that stalls.
-//! To bound how long one reader may hold a thread, give calls a deadline with the module `deadline`.
+//! At most [`MAX_RUNNING`] for all calls of [`blocking()`] together, or as many as a [`Workers`] of
+//! your own lets run. A call past that ends at once with RESOURCE_EXHAUSTED: it never waits for a
+//! reader that stalls. To bound how long one reader may hold a thread, give calls a deadline with
+//! the module `deadline`.
 //!
-//! A runtime that shuts down waits for blocking work, and this work ends when its call does: drop the server
-//! first, or use [`Runtime::shutdown_timeout`](tokio::runtime::Runtime::shutdown_timeout).
+//! A runtime that shuts down waits for blocking work, and this work ends when its call does: drop
+//! the server first, or use
+//! [`Runtime::shutdown_timeout`](tokio::runtime::Runtime::shutdown_timeout).
 //!
 //! [gRPC over HTTP/2]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses
 //! [Status Codes]: https://grpc.io/docs/guides/status-codes/
@@ -95,17 +100,17 @@ use tonic::Status;
 #[cfg(test)]
 mod tests;
 
-/// How many works of [`blocking`] and [`blocking_with`] run at once: 256, half of the 512 threads that
-/// tokio has for blocking work unless it is told otherwise.
+/// How many works of [`blocking`] and [`blocking_with`] run at once: 256, half of the 512 threads
+/// that tokio has for blocking work unless it is told otherwise.
 pub const MAX_RUNNING: usize = 256;
 
 static SHARED: LazyLock<Workers> = LazyLock::new(|| Workers::new(MAX_RUNNING));
 
 /// Runs `work` on a thread where it may block, and streams what it sends.
 ///
-/// The stream ends as the work does: with OK if it returns `Ok`, with its error if it returns one, with UNKNOWN if
-/// it panics. If too many works run already, `work` isn't begun and the stream holds RESOURCE_EXHAUSTED. Between
-/// the work and the stream there is room for one reply.
+/// The stream ends as the work does: with OK if it returns `Ok`, with its error if it returns one,
+/// with UNKNOWN if it panics. If too many works run already, `work` isn't begun and the stream
+/// holds RESOURCE_EXHAUSTED. Between the work and the stream there is room for one reply.
 ///
 /// # Panics
 ///
@@ -118,7 +123,8 @@ where
     blocking_with(1, work)
 }
 
-/// As [`blocking()`], with room for `capacity` replies between the work and the stream, and for at least one.
+/// As [`blocking()`], with room for `capacity` replies between the work and the stream, and for at
+/// least one.
 ///
 /// # Panics
 ///
@@ -131,7 +137,8 @@ where
     SHARED.blocking_with(capacity, work)
 }
 
-/// A limit of one's own on how many works run at once: one for downloads, say, and another for searches.
+/// A limit of one's own on how many works run at once: one for downloads, say, and another for
+/// searches.
 ///
 /// Clones share the limit.
 #[derive(Debug, Clone)]
@@ -233,7 +240,8 @@ impl<T> Stream for BlockingStream<T> {
         if let Some(reply) = ready!(self.replies.poll_recv(context)) {
             return Poll::Ready(Some(Ok(reply)));
         }
-        // A receiver ends when its sender is gone, for whatever reason. Only the result tells the reason.
+        // A receiver ends when its sender is gone, for whatever reason. Only the result tells the
+        // reason.
         let result = match &mut self.end {
             End::Over => return Poll::Ready(None),
             End::Refused => Err(Status::resource_exhausted("too many calls like this one")),

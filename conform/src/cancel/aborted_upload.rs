@@ -12,12 +12,12 @@ use tower::Layer;
 
 /// Makes a request's stream of messages end with ABORTED if the client resets the call.
 ///
-/// The client never sees this code: for it the call is over. Other errors, that of a lost connection for
-/// example, stay as they are.
+/// The client never sees this code: for it the call is over. Other errors, that of a lost
+/// connection for example, stay as they are.
 ///
-/// For a server behind HTTP/2 connections. A request of another version is passed on as it is, since its end
-/// is marked otherwise; and don't put the layer between a stub and a service in one process, where the end
-/// isn't marked at all.
+/// For a server behind HTTP/2 connections. A request of another version is passed on as it is,
+/// since its end is marked otherwise; and don't put the layer between a stub and a service in one
+/// process, where the end isn't marked at all.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DetectAbortedUploadLayer {}
 

@@ -18,8 +18,9 @@ pub(super) struct CallToken(pub(super) CancellationToken);
 
 /// Puts a token into each request that is cancelled when the call is over, as grpc-go's context is.
 ///
-/// A call is over when its status has been handed to the connection, or when it is dropped: because the client
-/// has cancelled it, or the connection is lost. Inside the server's deadline layer the deadline counts too.
+/// A call is over when its status has been handed to the connection, or when it is dropped: because
+/// the client has cancelled it, or the connection is lost. Inside the server's deadline layer the
+/// deadline counts too.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CancellationLayer {}
 

@@ -22,8 +22,8 @@ pub(super) enum Side {
     Server,
 }
 
-/// Ends `response` when the deadline passes. A response that is at its end already stays as it is, so
-/// that an error is still sent in one block of headers (Trailers-Only).
+/// Ends `response` when the deadline passes. A response that is at its end already stays as it is,
+/// so that an error is still sent in one block of headers (Trailers-Only).
 pub(super) fn bound(response: Response<Body>, deadline: Deadline, side: Side) -> Response<Body> {
     if response.body().is_end_stream() {
         return response;

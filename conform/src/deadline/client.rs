@@ -51,7 +51,8 @@ impl<S> Layer<S> for ClientDeadlineLayer {
     }
 }
 
-/// A channel whose calls end when their deadline passes. Give it to a stub as if it were the channel.
+/// A channel whose calls end when their deadline passes. Give it to a stub as if it were the
+/// channel.
 #[derive(Debug, Clone)]
 pub struct ClientDeadline<S> {
     inner: S,
@@ -191,8 +192,8 @@ where
                     return Poll::Pending;
                 };
                 if let Some(deadline) = deadline {
-                    // What travels is the time that is left now, not what there was at first. A call
-                    // that didn't wait says what its caller has said.
+                    // What travels is the time that is left now, not what there was at first. A
+                    // call that didn't wait says what its caller has said.
                     if *waited || !timeout::is_set(request.headers()) {
                         timeout::write(deadline.remaining(), request.headers_mut());
                     }
@@ -228,7 +229,8 @@ fn upload(body: Body, deadline: Deadline) -> Body {
 }
 
 pin_project! {
-    // Dropping the replies of a call doesn't cancel it while its upload is open: the upload has to fail.
+    // Dropping the replies of a call doesn't cancel it while its upload is open: the upload has to
+    // fail.
     struct Upload {
         // `None` once the deadline has passed.
         inner: Option<Body>,

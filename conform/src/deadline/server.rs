@@ -37,8 +37,8 @@ impl ServerDeadlineLayer {
         }
     }
 
-    /// Refuses at once, with DEADLINE_EXCEEDED, a call whose caller gives it less time than `minimum`:
-    /// less than it takes to do anything useful.
+    /// Refuses at once, with DEADLINE_EXCEEDED, a call whose caller gives it less time than
+    /// `minimum`: less than it takes to do anything useful.
     pub fn minimum(self, minimum: Duration) -> Self {
         Self { minimum, ..self }
     }
@@ -146,8 +146,8 @@ where
                 expired,
                 deadline,
             } => match expired.poll(context) {
-                // The clock first: a handler must not take an upload that the deadline has cut short
-                // for a finished one.
+                // The clock first: a handler must not take an upload that the deadline has cut
+                // short for a finished one.
                 Poll::Ready(()) => Ok(exceeded().into_http()),
                 Poll::Pending => {
                     let result = ready!(response.poll(context));

@@ -15,9 +15,10 @@ pub(super) const LONGEST: Duration = Duration::from_secs(99_999_999 * 3600);
 
 /// Reads the value of a `grpc-timeout` header, such as `250m`; `None` if it isn't of the grammar.
 ///
-/// The grammar is that of [gRPC over HTTP/2], *Requests*: at most eight digits, then one of `H`, `M`,
-/// `S`, `m`, `u`, `n` for hours, minutes, seconds, milliseconds, microseconds, nanoseconds. It asks for
-/// a positive number; zero, which some callers send when their deadline has passed, is read as zero.
+/// The grammar is that of [gRPC over HTTP/2], *Requests*: at most eight digits, then one of `H`,
+/// `M`, `S`, `m`, `u`, `n` for hours, minutes, seconds, milliseconds, microseconds, nanoseconds. It
+/// asks for a positive number; zero, which some callers send when their deadline has passed, is
+/// read as zero.
 ///
 /// [gRPC over HTTP/2]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests
 ///

@@ -43,8 +43,8 @@ impl Connection {
         }
     }
 
-    /// An error once the time for the first call is up. Asked wherever the connection is polled: a peer
-    /// that doesn't read keeps the server from reading too.
+    /// An error once the time for the first call is up. Asked wherever the connection is polled: a
+    /// peer that doesn't read keeps the server from reading too.
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         let Some(waiting) = &mut self.waiting else {
             return Ok(());

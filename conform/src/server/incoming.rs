@@ -15,13 +15,14 @@ use tokio::time::{Sleep, sleep};
 
 use super::connection::Connection;
 
-/// How many connections are open at once unless [`Incoming::max_connections`] says otherwise: 512, half
-/// of the 1,024 file descriptors that a process has by default on most systems. The other half is left
-/// for files and for connections of its own.
+/// How many connections are open at once unless [`Incoming::max_connections`] says otherwise: 512,
+/// half of the 1,024 file descriptors that a process has by default on most systems. The other half
+/// is left for files and for connections of its own.
 pub const MAX_CONNECTIONS: usize = 512;
 
-/// How long a connection may take to begin its first call unless [`Incoming::first_request_timeout`]
-/// says otherwise: 30 seconds, as hyper gives an HTTP/1 client for its headers.
+/// How long a connection may take to begin its first call unless
+/// [`Incoming::first_request_timeout`] says otherwise: 30 seconds, as hyper gives an HTTP/1 client
+/// for its headers.
 pub const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long accepting rests after an error that isn't of one connection: long enough not to spin.
@@ -134,8 +135,8 @@ impl<L: Accept> Accepting<L> {
     }
 }
 
-/// Whether the error says that one connection has gone, and nothing of the listener. The others, most
-/// often a lack of file descriptors (EMFILE), would come again at once.
+/// Whether the error says that one connection has gone, and nothing of the listener. The others,
+/// most often a lack of file descriptors (EMFILE), would come again at once.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -103,7 +103,8 @@ impl Raw {
         })
     }
 
-    /// All frames up to the answer to a ping, by when the server has read what was sent; or up to the end.
+    /// All frames up to the answer to a ping, by when the server has read what was sent; or up to
+    /// the end.
     pub(super) async fn answers(&mut self) -> Vec<Frame> {
         self.send(&frame(PING, 0, 0, b"are you?")).await;
         let mut frames = Vec::new();
