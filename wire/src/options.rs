@@ -13,7 +13,7 @@ use crate::view::Only;
 pub const HELP: &str = "\
 Shows gRPC calls on the wire, and passes them on.
 
-Usage: cargo wire [OPTIONS]
+Usage: cargo wire [OPTIONS]    (installed: wire [OPTIONS])
 
   --listen ADDRESS       where clients connect               [127.0.0.1:50052]
   --to ADDRESS           the server                          [127.0.0.1:50051]

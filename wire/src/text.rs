@@ -1,6 +1,6 @@
 //! Text that is safe to print: what came over the wire cannot move the cursor or change the colours.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write};
 
 use unicode_width::UnicodeWidthStr;
 
@@ -28,15 +28,32 @@ pub(crate) fn safe(text: &str) -> String {
     out
 }
 
+/// JSON whose strings hold nothing that would do something to a terminal. The value is the same.
+pub(crate) fn safe_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_harmful(c) {
+            // None of them needs more than four digits, and outside of strings there are none.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 fn push_safe(out: &mut String, c: char) {
-    // Control characters, and those that turn the direction of writing around.
-    let harmful = c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if harmful {
+    if is_harmful(c) {
         out.extend(c.escape_default());
     } else {
         out.push(c);
     }
+}
+
+/// Control characters, and those that turn the direction of writing around.
+fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A number of things: `1 byte`, `2 bytes`.

@@ -24,14 +24,34 @@ static BUILT_IN: LazyLock<DescriptorPool> = LazyLock::new(|| {
 
 /// The types that messages are shown by.
 ///
-/// Those added last come first; those built in come last. Clones share what is added to any of them.
-#[derive(Clone)]
-pub struct Descriptors(Arc<RwLock<Vec<DescriptorPool>>>);
+/// Those from folders and files come first, then those that are built in, then what a server has told. Clones
+/// share what is added to any of them.
+#[derive(Clone, Default)]
+pub struct Descriptors(Arc<RwLock<Pools>>);
+
+#[derive(Default)]
+struct Pools {
+    /// From folders and files, those that count first in front.
+    given: Vec<DescriptorPool>,
+    /// By servers.
+    told: Vec<DescriptorPool>,
+    /// All of them, in the order in which they came.
+    added: Vec<DescriptorPool>,
+}
+
+/// Where a set of descriptors comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    User,
+    /// A recording: what the user gives counts more.
+    Recording,
+    Server,
+}
 
 impl Descriptors {
     /// The protos of the course, and those of health, reflection and error details.
     pub fn built_in() -> Self {
-        Self(Arc::new(RwLock::new(vec![BUILT_IN.clone()])))
+        Self::default()
     }
 
     /// Compiles all protos of a folder, those of its subfolders too. Imports are looked for from the folder on.
@@ -50,7 +70,7 @@ impl Descriptors {
         protos.sort();
         let set = protox::compile(protos, [folder])
             .map_err(|error| format!("{} can't be compiled: {error}", folder.display()))?;
-        self.add(|pool| pool.add_file_descriptor_set(set))
+        self.add(Source::User, |pool| pool.add_file_descriptor_set(set))
             .map_err(|error| format!("{} can't be used: {error}", folder.display()))
     }
 
@@ -62,32 +82,38 @@ impl Descriptors {
     pub fn add_descriptor_set(&self, file: &Path) -> Result<(), String> {
         let set = std::fs::read(file)
             .map_err(|error| format!("{} can't be read: {error}", file.display()))?;
-        self.decode_descriptor_set(&set)
+        self.decode_descriptor_set(Source::User, &set)
             .map_err(|error| format!("{} is not a set of descriptors: {error}", file.display()))
     }
 
     /// The same from memory.
-    pub(crate) fn decode_descriptor_set(&self, set: &[u8]) -> Result<(), String> {
-        self.add(|pool| pool.decode_file_descriptor_set(set))
+    pub(crate) fn decode_descriptor_set(&self, source: Source, set: &[u8]) -> Result<(), String> {
+        self.add(source, |pool| pool.decode_file_descriptor_set(set))
     }
 
     fn add<E: fmt::Display>(
         &self,
+        source: Source,
         add: impl FnOnce(&mut DescriptorPool) -> Result<(), E>,
     ) -> Result<(), String> {
         // A pool of its own, so that a file may have the same name as one that is known already.
         let mut pool = DescriptorPool::global();
         add(&mut pool).map_err(|error| error.to_string())?;
         let mut pools = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        pools.insert(0, pool);
+        pools.added.push(pool.clone());
+        match source {
+            Source::User => pools.given.insert(0, pool),
+            Source::Recording => pools.given.push(pool),
+            Source::Server => pools.told.push(pool),
+        }
         Ok(())
     }
 
-    /// What was added, as sets of descriptors, last one first.
-    pub(crate) fn added(&self) -> Vec<Vec<u8>> {
+    /// What was added, as sets of descriptors, without so many first ones.
+    pub(crate) fn added(&self, skip: usize) -> Vec<Vec<u8>> {
         let pools = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let added = &pools[..pools.len().saturating_sub(1)];
-        added.iter().map(DescriptorPool::encode_to_vec).collect()
+        let added = pools.added.iter().skip(skip);
+        added.map(DescriptorPool::encode_to_vec).collect()
     }
 
     /// The method at this path, `/package.Service/Method`.
@@ -106,7 +132,13 @@ impl Descriptors {
 
     fn find<T>(&self, find: impl FnMut(&DescriptorPool) -> Option<T>) -> Option<T> {
         let pools = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        pools.iter().find_map(find)
+        let built_in = std::iter::once(&*BUILT_IN);
+        pools
+            .given
+            .iter()
+            .chain(built_in)
+            .chain(&pools.told)
+            .find_map(find)
     }
 }
 

@@ -10,7 +10,7 @@ use super::encoding::Encoding;
 use super::messages::RawMessage;
 use super::protobuf::{message_json, message_text, raw_json};
 use super::raw::{by_number, shown};
-use crate::text::{count, quoted};
+use crate::text::{count, quoted, safe};
 
 /// One message of a call: what its five bytes say, and what is in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,7 +147,7 @@ impl Message {
         };
         match DynamicMessage::decode(descriptor.clone(), content.clone()) {
             Ok(message) => message_text(&message, &self.schema.descriptors),
-            Err(_) => format!("(not a {}: {})", descriptor.name(), shown(&content)),
+            Err(_) => format!("(not a {}: {})", safe(descriptor.name()), shown(&content)),
         }
     }
 

@@ -10,6 +10,7 @@ mod status;
 mod validate;
 
 pub use self::descriptors::Descriptors;
+pub(crate) use self::descriptors::Source;
 pub use self::encoding::Encoding;
 pub use self::message::Message;
 pub(crate) use self::message::Schema;

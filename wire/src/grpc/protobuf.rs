@@ -10,7 +10,7 @@ use serde_json::{Map, json};
 
 use super::descriptors::Descriptors;
 use super::raw::{Raw, fields, printable, shown, write_raw};
-use crate::text::quoted;
+use crate::text::{quoted, safe};
 
 /// How many messages in `google.protobuf.Any` may be nested to be shown with their names.
 const ANY_DEPTH: u32 = 8;
@@ -51,7 +51,8 @@ impl Writer<'_> {
         let mut separator = " ";
         for (field, value) in message.fields() {
             self.out.push_str(separator);
-            self.out.push_str(field.name());
+            // Names may come from a server too.
+            self.out.push_str(&safe(field.name()));
             self.out.push_str(": ");
             self.value(&field.kind(), value);
             separator = ", ";
@@ -79,7 +80,7 @@ impl Writer<'_> {
         let name = url.as_str()?.rsplit('/').next()?;
         let descriptor = self.descriptors.message(name)?;
         let inner = DynamicMessage::decode(descriptor, bytes.as_bytes()?.clone()).ok()?;
-        self.out.push_str(name);
+        self.out.push_str(&safe(name));
         self.out.push(' ');
         self.any_depth += 1;
         self.message(&inner);
@@ -101,7 +102,7 @@ impl Writer<'_> {
             Value::String(value) => write!(out, "{}", quoted(value)),
             Value::Bytes(value) => write!(out, "{}", shown(value)),
             Value::EnumNumber(number) => match enum_name(kind, *number) {
-                Some(name) => write!(out, "{name}"),
+                Some(name) => out.write_str(&safe(&name)),
                 None => write!(out, "{number}"),
             },
             Value::Message(message) => return self.message(message),

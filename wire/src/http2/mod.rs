@@ -6,6 +6,7 @@ mod payload;
 mod preface;
 mod reader;
 mod validate;
+mod violation;
 
 pub(crate) use self::frame::{
     DEFAULT_MAX_FRAME_SIZE, END_HEADERS, END_STREAM, HEAD, Head, PADDED, PRIORITY,
@@ -16,5 +17,5 @@ pub(crate) use self::headers::{HeaderBlock, HeaderDecoder, Representation, repre
 pub(crate) use self::payload::{Content, GoAway, Ping, Prelude, RstStream, Settings, WindowUpdate};
 pub(crate) use self::preface::{Preface, Protocol};
 pub(crate) use self::reader::{FrameReader, Piece};
-pub use self::validate::Violation;
 pub(crate) use self::validate::validate;
+pub use self::violation::Violation;

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::grpc::{Descriptors, PREFIX, Raw, fields};
+use crate::grpc::{Descriptors, PREFIX, Raw, Source, fields};
 
 /// How long a server may take to tell its types.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -94,7 +94,7 @@ impl Reflection {
             let next = match answer {
                 Ok(Ok(set)) => {
                     // What can't be used leaves messages without names, no more.
-                    let _ = descriptors.decode_descriptor_set(&set);
+                    let _ = descriptors.decode_descriptor_set(Source::Server, &set);
                     State::Settled
                 }
                 Ok(Err(_)) if !last => State::NotAsked,
@@ -106,6 +106,9 @@ impl Reflection {
 
     /// Waits for the answer that is under way, if one is.
     pub async fn settled(&self) {
+        if *self.state.borrow() != State::Asking {
+            return;
+        }
         let mut state = self.state.subscribe();
         // The task that asks ends in time itself, unless its runtime is gone.
         let settled = state.wait_for(|state| *state != State::Asking);

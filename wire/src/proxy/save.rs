@@ -17,7 +17,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use crate::decoder::{Decoder, Direction, End, Event, EventKind};
-use crate::grpc::Descriptors;
+use crate::grpc::{Descriptors, Source};
 
 /// What a recording may take.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,9 @@ impl Limits {
 
 /// What an entry takes besides its bytes.
 const ENTRY: usize = 128;
+
+/// How much more may wait of what happens to connections, besides their bytes.
+const SMALL: usize = 1024 * 1024;
 
 /// How long a line may be: a set of descriptors takes most.
 const LINE: u64 = 64 * 1024 * 1024;
@@ -148,7 +151,7 @@ impl Save {
             waiting.broken.insert(connection);
             let text = "from here on the recording misses bytes of this connection";
             let note = EventKind::Note(text.to_owned());
-            self.push(&mut waiting, Entry::Other(to_json(at, connection, &note)));
+            self.push_small(&mut waiting, to_json(at, connection, &note));
         }
     }
 
@@ -157,9 +160,13 @@ impl Save {
         if matches!(kind, EventKind::Closed { .. }) {
             waiting.broken.remove(&connection);
         }
-        // These are few and small; still, a thousand a millisecond must not pile up.
-        if waiting.size < 2 * self.limits.waiting && !waiting.is_full {
-            self.push(&mut waiting, Entry::Other(to_json(at, connection, kind)));
+        self.push_small(&mut waiting, to_json(at, connection, kind));
+    }
+
+    /// These are few and small, so there is room for them when there is none for bytes; but not without end.
+    fn push_small(&self, waiting: &mut Waiting, object: Value) {
+        if waiting.size < self.limits.waiting + SMALL {
+            self.push(waiting, Entry::Other(object));
         }
     }
 
@@ -217,15 +224,11 @@ impl Queue {
                 waiting.size = 0;
                 (std::mem::take(&mut waiting.entries), waiting.is_over)
             };
-            let added = descriptors.added();
-            for set in added.iter().rev().skip(described) {
-                writeln!(
-                    out,
-                    "{{\"descriptors\":\"{}\"}}",
-                    BASE64_STANDARD.encode(set)
-                )?;
+            for set in descriptors.added(described) {
+                let set = BASE64_STANDARD.encode(set);
+                writeln!(out, "{{\"descriptors\":\"{set}\"}}")?;
+                described += 1;
             }
-            described = added.len();
             let nothing = entries.is_empty();
             for entry in entries {
                 let line = entry.line();
@@ -345,7 +348,7 @@ pub fn open(file: impl Into<PathBuf>, descriptors: &Descriptors) -> io::Result<R
         let set = BASE64_STANDARD.decode(object["descriptors"].as_str().unwrap_or_default());
         let set = set.map_err(|_| lines.wrong("descriptors that can't be read"))?;
         descriptors
-            .decode_descriptor_set(&set)
+            .decode_descriptor_set(Source::Recording, &set)
             .map_err(|error| lines.wrong(&format!("descriptors that can't be used: {error}")))?;
     }
     let mut lines = Lines::open(&file)?;

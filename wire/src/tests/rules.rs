@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use prost::Message;
 
 use super::*;
-use crate::{Descriptors, FrameType, Payload, Role};
+use crate::{Descriptors, FrameType, Json, Payload, Role};
 
 #[test]
 fn a_call_is_decoded_from_its_headers_to_its_trailers() {
@@ -909,7 +909,7 @@ fn a_push_keeps_the_table_in_step() {
 #[test]
 fn what_came_over_the_wire_cannot_move_the_cursor() {
     let mut decoder = called();
-    let evil = block(&[(":status", "200"), ("x-evil", "\x1b[2J\u{202e}")]);
+    let evil = block(&[(":status", "200"), ("x-evil", "\x1b[2J\u{202e}\u{9b}2J")]);
     let mut events = decoder.read(ToClient, &frame(1, 4, 1, &evil), Duration::ZERO);
     let mut message = vec![0, 0, 0, 0, 6, 0x0a, 4];
     message.extend(b"\x1b[2J");
@@ -932,6 +932,17 @@ fn what_came_over_the_wire_cannot_move_the_cursor() {
         );
         assert!(text.contains("\\u{1b}[2J"));
     }
+    let mut json = Vec::new();
+    for event in &events {
+        Json(&mut json).event(event).unwrap();
+    }
+    let json = String::from_utf8(json).unwrap();
+    assert!(
+        json.lines()
+            .all(|line| !line.contains(|c: char| c.is_control() || c == '\u{202e}'))
+    );
+    let first: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    assert_eq!(first["headers"][1][1], "\x1b[2J\u{202e}\u{9b}2J");
 }
 
 #[test]

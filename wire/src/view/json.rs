@@ -10,6 +10,7 @@ use super::printer::Printer;
 use crate::decoder::{Direction, End, Event, EventKind, Frame, Headers, Payload, Role};
 use crate::grpc::Message;
 use crate::http2::Setting;
+use crate::text::safe_json;
 
 /// An event as one JSON object. The README of this crate lists its members.
 ///
@@ -64,7 +65,7 @@ impl<W: Write> Printer for Json<W> {
     }
 
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        writeln!(self.0, "{}", json(event))
+        writeln!(self.0, "{}", safe_json(&json(event).to_string()))
     }
 
     fn missed(&mut self, events: u64) -> io::Result<()> {
