@@ -2,14 +2,20 @@
 //!
 //! # The promise, and what tonic 0.14.9 does
 //!
-//! | gRPC | tonic | here |
-//! |---|---|---|
-//! | names that begin with `grpc-` are gRPC's (PROTOCOL-HTTP2, *Custom-Metadata*) | sends them | [`check`], [`check_metadata`] |
-//! | a text value is printable ASCII (*ASCII-Value*) | sends any byte from 0x80 on | the same; [`encode_text`] |
-//! | values of one binary name may come joined by commas, and must be split | one value that can't be decoded | [`get_all_bin`] |
-//! | every call may end with trailers (guide to metadata) | a unary reply can't have any | [`TrailersLayer`], [`Trailers`] |
-//! | headers and trailers are two things (guide to metadata) | one map for a single reply; a header is lost if a trailer has its name | [`SplitMetadataLayer`], [`ResponseMetadata`] |
-//! | servers limit headers to 8 KiB (*Requests*) | learns of it by HTTP's 431 and a lost connection | [`HeaderLimitLayer`] |
+//! * Names that begin with `grpc-` are gRPC's, and a text value is printable ASCII
+//!   (PROTOCOL-HTTP2, *Custom-Metadata* and *ASCII-Value*). tonic sends such names, and any byte
+//!   from 0x80 on. Here: [`check`] where the application writes, [`check_metadata`] as an
+//!   interceptor, and [`encode_text`] for text that isn't ASCII.
+//! * Values of one binary name may come joined by commas, and must be split (*Custom-Metadata*).
+//!   tonic takes them for one value, which can't be decoded. Here: [`get_all_bin`].
+//! * Every call may end with trailers ([the guide to metadata]). In tonic a single reply can't
+//!   have any. Here: [`TrailersLayer`] and [`Trailers`].
+//! * Headers and trailers are two things ([the guide to metadata]). tonic's client makes one map
+//!   of them for a single reply, in which a header is lost if a trailer has its name. Here:
+//!   [`SplitMetadataLayer`] and [`ResponseMetadata`].
+//! * Servers limit headers, to 8 KiB if they follow PROTOCOL-HTTP2 (*Requests*). tonic's client
+//!   sends what it is given: such a call is UNKNOWN, and if it is far too large, the connection
+//!   ends with all calls on it. Here: [`HeaderLimitLayer`].
 //!
 //! # Trailers of a call that succeeds
 //!
@@ -61,6 +67,8 @@
 //! }
 //! # let _ = greet;
 //! ```
+//!
+//! [the guide to metadata]: https://grpc.io/docs/guides/metadata/
 
 mod binary;
 mod check;

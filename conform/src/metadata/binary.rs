@@ -7,9 +7,23 @@ use tonic::metadata::{KeyAndValueRef, MetadataMap};
 
 /// All values of `key`, decoded, in the order in which they were sent.
 ///
-/// A peer, or a proxy on the way, may join the values of one name with commas. No comma is part of Base64, so
-/// that is where to split (PROTOCOL-HTTP2, section "Requests", *Custom-Metadata*). tonic doesn't split: it
-/// takes them for one value, which it can't decode.
+/// A peer, or a proxy on the way, may join the values of one name with commas. No comma is part
+/// of Base64, so that is where to split (PROTOCOL-HTTP2, *Custom-Metadata*). tonic doesn't
+/// split: it takes them for one value, which it can't decode.
+///
+/// A `key` that doesn't end in `-bin` has no binary values.
+///
+/// ```
+/// use conform::metadata::get_all_bin;
+/// use tonic::codegen::http::{HeaderMap, HeaderValue};
+/// use tonic::metadata::MetadataMap;
+///
+/// let mut headers = HeaderMap::new();
+/// headers.insert("image-bin", HeaderValue::from_static("AP8=,AQ=="));
+/// let metadata = MetadataMap::from_headers(headers);
+/// assert_eq!(get_all_bin(&metadata, "image-bin")?, [&[0, 255][..], &[1]]);
+/// # Ok::<_, tonic::Status>(())
+/// ```
 ///
 /// # Errors
 ///

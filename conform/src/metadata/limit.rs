@@ -88,7 +88,7 @@ where
         let size = size(&request);
         if size > limit.saturating_sub(reserve) {
             let message = format!(
-                "{size} bytes of headers are too many: the limit is {limit}, less {reserve} in reserve"
+                "{size} bytes of headers are too many: the limit is {limit}, with {reserve} kept"
             );
             let status = Some(Status::resource_exhausted(message));
             let state = State::Refused { status };

@@ -1,4 +1,5 @@
-//! Trailers for a call that succeeds: a layer that writes what the handler said after the last message.
+//! Trailers for a call that succeeds: a layer that writes what the handler said after the last
+//! message.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,8 +18,8 @@ use super::is_reserved;
 
 /// What a handler wants to say when its call ends. Clones share one map.
 ///
-/// The map is written once, with the status that ends the call, be it OK or an error. It may be changed until
-/// then: by a stream, for example, as long as it sends messages.
+/// The map is written once, with the status that ends the call, be it OK or an error. It may be
+/// changed until then: by a stream, for example, as long as it sends messages.
 #[derive(Clone, Debug, Default)]
 pub struct Trailers(Arc<Mutex<MetadataMap>>);
 
@@ -30,7 +31,8 @@ impl Trailers {
         request.extensions().get().cloned().unwrap_or_default()
     }
 
-    /// The map itself, for one change. Names that belong to gRPC itself are left out when it is sent.
+    /// The map itself, for one change. Names that belong to gRPC itself are left out when it is
+    /// sent.
     pub fn lock(&self) -> MutexGuard<'_, MetadataMap> {
         // A handler that panicked in the middle of a change has left a map that is still a map.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -38,8 +40,8 @@ impl Trailers {
 
     /// Sends the trailers along with `response`: in its last frame, where the status is.
     ///
-    /// An error without a message before it has no last frame. Its status is in the headers, and so are its
-    /// trailers: PROTOCOL-HTTP2, section "Responses", calls this *Trailers-Only*.
+    /// An error without a message before it has no last frame. Its status is in the headers, and
+    /// so are its trailers: PROTOCOL-HTTP2, section "Responses", calls this *Trailers-Only*.
     fn follow<B>(self, response: Response<B>) -> Response<Body>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
@@ -90,8 +92,8 @@ impl<S> Layer<S> for TrailersLayer {
 
 /// Services whose handlers can write [`Trailers`], in all four kinds of call.
 ///
-/// tonic itself writes metadata into the trailers only from a `Status`, and a unary or client-streaming call
-/// that succeeds has none.
+/// tonic itself writes metadata into the trailers only from a `Status`, and a unary or
+/// client-streaming call that succeeds has none.
 #[derive(Clone, Copy, Debug)]
 pub struct WithTrailers<S> {
     inner: S,
