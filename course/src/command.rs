@@ -1,10 +1,12 @@
 //! What can be asked of `cargo course`.
 
+use std::env;
 use std::io::{self, Write};
 
 use crate::check;
 use crate::exercises;
 use crate::lesson::{Course, Lesson};
+use crate::new;
 use crate::problem::Result;
 use crate::run::{self, View};
 use crate::table;
@@ -15,6 +17,7 @@ cargo course 04               run lesson 04: its server and its client
 cargo course 04 --wire        the same with the wire view between the two
 cargo course exercises [04]   which exercises are solved, in all lessons or in one
 cargo course check [04]       check all lessons, or one
+cargo course new FOLDER       begin a project of your own, outside of the course
 ";
 
 #[derive(Debug)]
@@ -24,6 +27,7 @@ pub enum Command<'a> {
     Run(&'a Lesson, View),
     Exercises(&'a [Lesson]),
     Check(&'a [Lesson]),
+    New(String),
 }
 
 impl<'a> Command<'a> {
@@ -37,6 +41,11 @@ impl<'a> Command<'a> {
             ["help" | "--help" | "-h"] => Ok(Self::Help),
             ["exercises", ref which @ ..] => Ok(Self::Exercises(one_or_all(course, which)?)),
             ["check", ref which @ ..] => Ok(Self::Check(one_or_all(course, which)?)),
+            ["new"] => Err("`cargo course new` needs the name of a folder, like ../greeter".into()),
+            ["new", folder] => Ok(Self::New(folder.to_owned())),
+            ["new", _, surplus, ..] => Err(format!(
+                "`{surplus}` is one argument too many; put a name with blanks in quotation marks"
+            )),
             [which] => match course.select(which) {
                 Ok(lesson) => Ok(Self::Run(&lesson[0], View::Programs)),
                 Err(sentence) => Err(meant(&words).unwrap_or(sentence)),
@@ -62,6 +71,7 @@ impl<'a> Command<'a> {
             Self::Help => out.write_all(USAGE.as_bytes())?,
             Self::Run(lesson, view) => return run::run(course, lesson, *view, &mut out),
             Self::Exercises(lessons) => exercises::list(course, lessons, &mut out)?,
+            Self::New(folder) => new::new(course, &env::current_dir()?, folder, &mut out)?,
             Self::Check(lessons) => return check::check(course, lessons, &mut out),
         }
         Ok(0)

@@ -13,6 +13,7 @@ mod command;
 mod compare;
 mod exercises;
 mod lesson;
+mod new;
 mod page;
 mod problem;
 mod processes;

@@ -15,6 +15,7 @@ use crate::lesson::Lesson;
 use crate::problem::{Problem, diff};
 
 mod changes;
+mod new;
 mod page;
 mod processes;
 mod run;
@@ -246,6 +247,11 @@ fn commands_that_make_no_sense_are_refused_in_a_sentence() {
         (&["check", "01", "more"], "`more` is one argument too many"),
         (&["exercises", "--all"], "there is no lesson `--all`"),
         (&["01", "--wires"], "`--wires` is one argument too many"),
+        (&["new"], "`cargo course new` needs the name of a folder"),
+        (
+            &["new", "a", "b"],
+            "`b` is one argument too many; put a name with blanks",
+        ),
         (&["help", "me"], "`me` is one argument too many"),
         (
             &["exercise", "01"],
