@@ -68,7 +68,11 @@ fn calls(ladder: &[String]) -> BTreeMap<&str, Vec<String>> {
 
 /// Which of two programs prints first may differ from run to run: the lines of each one together.
 pub fn by_speaker(mut lines: Vec<String>) -> Vec<String> {
-    lines.sort_by(|a, b| a.split(" │ ").next().cmp(&b.split(" │ ").next()));
+    lines.sort_by(|a, b| {
+        a.split_whitespace()
+            .next()
+            .cmp(&b.split_whitespace().next())
+    });
     lines
 }
 

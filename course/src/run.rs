@@ -11,7 +11,7 @@ use crate::lesson::{Course, Lesson, read};
 use crate::page::Head;
 use crate::problem::Result;
 use crate::processes::{Event, next, silent};
-use crate::running::{self, Running};
+use crate::running::{self, Running, listening_on};
 
 /// What is shown of a lesson.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,7 +74,9 @@ pub fn run(course: &Course, lesson: &Lesson, view: View, out: &mut impl Write) -
         show(&event, view, out)?;
     }
     let ended_early = server.process.ended()?;
-    drop((server, between));
+    // The wire view first: it is to see its client leave, not its server.
+    drop(between);
+    drop(server);
     show_until(&events, view, out, |_| false)?;
 
     if let Some(status) = ended_early {
@@ -157,14 +159,56 @@ fn show_until(
     Ok(())
 }
 
-fn show(event: &Event, _view: View, out: &mut impl Write) -> Result<()> {
-    if let Some(line) = &event.line {
-        match event.from {
-            // A ladder has marks of its own, and is as wide as a terminal.
-            "wire" => writeln!(out, "{line}")?,
-            from => writeln!(out, "{from} │ {line}")?,
+fn show(event: &Event, view: View, out: &mut impl Write) -> Result<()> {
+    let Some(line) = &event.line else {
+        return Ok(());
+    };
+    let is_ladder = event.from == "wire" && listening_on(event).is_none();
+    match view {
+        View::Programs => writeln!(out, "{} │ {line}", event.from)?,
+        // A ladder has marks of its own, and is as wide as a terminal.
+        View::Wire if is_ladder => writeln!(out, "{line}")?,
+        View::Wire => {
+            for (at, part) in wrapped(line, WIDTH - MARGIN).iter().enumerate() {
+                let from = if at == 0 { event.from } else { "" };
+                writeln!(out, "{from:<6} {BESIDE_A_LADDER} {part}")?;
+            }
         }
-        out.flush()?;
     }
+    out.flush()?;
     Ok(())
+}
+
+/// What a line of a program has beside a ladder, where no line of the ladder has it.
+const BESIDE_A_LADDER: char = '▸';
+
+/// How wide a ladder is, and what of that stands left of a program's line.
+const WIDTH: usize = 80;
+const MARGIN: usize = 9;
+
+/// A line in parts of at most `width` letters, broken between words where that can be.
+pub fn wrapped(line: &str, width: usize) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut rest: Vec<char> = line.chars().collect();
+    while rest.len() > width {
+        let blank = rest[..=width].iter().rposition(|it| *it == ' ');
+        let at = blank.filter(|at| *at > 0);
+        let tail = rest.split_off(at.unwrap_or(width));
+        parts.push(rest.into_iter().collect());
+        rest = tail;
+        if at.is_some() {
+            rest.remove(0);
+        }
+    }
+    parts.push(rest.into_iter().collect());
+    parts
+}
+
+/// The lines of each program, and those of the ladder, if `line` is one of `cargo course 04 --wire`.
+pub fn speaker(line: &str) -> &str {
+    let mark = line.chars().nth(MARGIN - 2);
+    match line.split_whitespace().next() {
+        Some(name) if mark == Some(BESIDE_A_LADDER) => name,
+        _ => "",
+    }
 }

@@ -310,8 +310,22 @@ impl Session<'_> {
         let mut out = Vec::new();
         let code = run::run(self.setting.course, lesson, view, &mut out)?;
         let text = String::from_utf8_lossy(&out);
-        let got: Vec<String> = text.lines().map(str::to_owned).collect();
-        self.compare_lines(script, &by_speaker(script.printed()), &by_speaker(got));
+        let mut got: Vec<String> = text.lines().map(str::to_owned).collect();
+        let mut expected = script.printed();
+        if view == View::Wire {
+            let is_ladder = |line: &String| run::speaker(line).is_empty();
+            let [shown, printed] = [&mut expected, &mut got].map(|lines| {
+                let (ladder, others) = lines.drain(..).partition(is_ladder);
+                *lines = others;
+                let ladder: Vec<String> = ladder;
+                ladder
+            });
+            if !is_ladder_as_shown(&shown, &printed) {
+                let place = format!("{}: {}", self.place(script), script.command);
+                self.problems.push(Problem::diff(place, &shown, &printed));
+            }
+        }
+        self.compare_lines(script, &by_speaker(expected), &by_speaker(got));
         if code != 0 {
             let place = self.place(script);
             let got = format!("exit code {code}");

@@ -43,9 +43,10 @@ fn shows_the_wire_between_the_programs() {
     let out = String::from_utf8(out).unwrap();
     assert_eq!(code.unwrap(), 0);
     for line in [
-        "client │ hello, Ann\n",
+        "client ▸ hello, Ann\n",
+        "\nwire   ▸ listening on ",
         "\nA   │ -> Ann\n",
-        "server │ heard: Ann\n",
+        "server ▸ heard: Ann\n",
     ] {
         assert!(out.contains(line), "{out}");
     }
@@ -64,4 +65,46 @@ fn says_what_to_do_when_the_address_is_taken() {
     let check = check::check(&fixture.course, &fixture.course.lessons, &mut out).unwrap_err();
     assert_eq!(check.to_string(), sentence);
     assert!(out.is_empty());
+}
+
+#[test]
+fn a_page_may_show_the_wire_between_the_programs() {
+    let fixture = Fixture::new();
+    let wire = free_address();
+    fixture.write("wire-address", &wire);
+    let address = &fixture.course.address;
+    let page = format!(
+        "```console\n$ cargo course 01 --wire\n01 · Tiny · learn 15 minutes, exercises 30, harden 10\n\
+         server ▸ listening on {address}\nserver ▸ heard: Ann\n\
+         wire   ▸ listening on {wire}, passing on to {address}\n\
+         client ▸ hello, Ann\nA   │ -> Ann\nA   │ <- hello, Ann\n```\n"
+    );
+    let found = |page: &str| {
+        fixture.write("README.md", page);
+        let programs = crate::cargo::Programs::new();
+        text(&check::transcripts(&fixture.course, "README.md", None, programs).unwrap())
+    };
+    assert_eq!(found(&page), "");
+    let wrong = found(&page.replace("│ -> Ann", "│ -> Bob"));
+    assert!(
+        wrong.contains("\n  - A   │ -> Bob\n  + A   │ -> Ann\n"),
+        "{wrong}"
+    );
+    let wrong = found(&page.replace("heard: Ann", "heard: Bob"));
+    assert!(wrong.contains("\n  - server ▸ heard: Bob\n"), "{wrong}");
+}
+
+#[test]
+fn a_long_line_goes_on_below_itself() {
+    for (line, parts) in [
+        ("", &[""][..]),
+        ("12345", &["12345"]),
+        ("123456", &["12345", "6"]),
+        ("1234 6", &["1234", "6"]),
+        ("12345 7", &["12345", "7"]),
+        ("  2 4 6", &["  2 4", "6"]),
+        (" 23456", &[" 2345", "6"]),
+    ] {
+        assert_eq!(crate::run::wrapped(line, 5), parts, "{line}");
+    }
 }
