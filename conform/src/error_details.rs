@@ -2,10 +2,11 @@
 //!
 //! # The promise
 //!
-//! The details of an error travel in `grpc-status-details-bin` as Base64 (PROTOCOL-HTTP2,
-//! *Responses*; [the guide to error handling]). "Implementations MUST accept padded and un-padded
-//! values", and "Multiple Binary-Headers may come joined by commas". A malformed header of a peer
-//! is no reason to fail otherwise than with the error that the peer sends.
+//! The details of an error travel in `grpc-status-details-bin` as Base64 ([the guide to error
+//! handling]). "Implementations MUST accept padded and un-padded values", and of joined values
+//! "must split Binary-Headers on ','" (PROTOCOL-HTTP2, *Requests*). Whatever else a peer sends
+//! there is no reason for a client to fail otherwise than with the error that is in the same
+//! headers.
 //!
 //! # What tonic 0.14.9 does
 //!

@@ -3,9 +3,9 @@
 //! # The promise
 //!
 //! A message is a *Length-Prefixed-Message*: one byte that says whether it is compressed, four
-//! bytes of length, then that many bytes (PROTOCOL-HTTP2, *Requests*). "The frames of HTTP/2
-//! have no relation to the boundaries of messages": one may hold several messages, or a part of
-//! one.
+//! bytes of length, then that many bytes (PROTOCOL-HTTP2, *Requests*). "DATA frame boundaries
+//! have no relation to Length-Prefixed-Message boundaries" (*Data Frames*): a frame may hold
+//! several messages, or a part of one.
 //!
 //! # What tonic 0.14.9 does
 //!

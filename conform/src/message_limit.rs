@@ -3,8 +3,8 @@
 //!
 //! # The promise
 //!
-//! "Message exceeded the maximum size" is RESOURCE_EXHAUSTED: [statuscodes.md], and what gRPC's
-//! other libraries do with their *max receive message length* and *max send message length*.
+//! "Sent or received message was larger than configured limit" is RESOURCE_EXHAUSTED, "Both":
+//! [statuscodes.md].
 //!
 //! # What tonic 0.14.9 does
 //!

@@ -2,8 +2,8 @@
 //!
 //! # The promise
 //!
-//! "Server application throws an exception (or does something other than returning a status code
-//! to terminate an RPC)" is UNKNOWN: [statuscodes.md].
+//! "Server side application throws an exception (or does something other than returning a Status
+//! code to terminate an RPC)" is UNKNOWN: [statuscodes.md].
 //!
 //! # What tonic 0.14.9 does
 //!
