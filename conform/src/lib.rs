@@ -28,5 +28,4 @@ pub mod status;
 pub mod stream;
 
 #[cfg(test)]
-#[allow(dead_code)]
 mod testing;
