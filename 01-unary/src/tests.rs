@@ -177,7 +177,7 @@ async fn exercise_3_numbers_the_greetings() {
         assert_eq!(
             got,
             Some(number),
-            "greeting {number} must carry its number as field 2 (left: yours); the reply's bytes: {message:?}"
+            "greeting {number} must carry its number as field 2 (left: yours); bytes: {message:?}"
         );
         // What every client of before reads.
         let text = message
@@ -185,7 +185,7 @@ async fn exercise_3_numbers_the_greetings() {
             .unwrap_or(&message);
         assert!(
             text.ends_with(b", Ann!") && text[0] == 0x0a,
-            "field 1 must still be the greeting; the reply's bytes: {message:?}"
+            "field 1 must still be the greeting; bytes: {message:?}"
         );
     }
     // Another server counts from 1 again.
