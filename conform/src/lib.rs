@@ -1,6 +1,128 @@
-//! What gRPC's guides promise and tonic does not keep, as tower layers.
+//! What gRPC's guides promise and [tonic] does not keep, as [tower] layers.
 //!
-//! One module a promise, one feature a module; none is on by default.
+//! One module a promise, one feature a module. Each module begins with its promise and the
+//! promise's source, says what tonic 0.14.9 does instead, and shows itself in an example that runs.
+//! Each has a test `tonic_alone_…` that fails on the day tonic keeps the promise: then the module
+//! goes.
+//!
+//! | promise | source | tonic 0.14.9 | module | lesson |
+//! |---|---|---|---|---|
+//! | A call ends at its deadline, on both sides, with DEADLINE_EXCEEDED. | [Deadlines] | CANCELLED; only until the headers come | [`deadline`] | 05 |
+//! | Work stops with its call; an upload that broke off isn't finished. | [Cancellation] | a reset upload looks finished | [`cancel`] | 03, 08 |
+//! | A stream ends with OK only if all of it was sent. | [gRPC over HTTP/2] | a sender that is gone looks like success | [`stream`] | 02 |
+//! | A server goes on serving, whatever one client does. | [RFC 9113], 10.5 | no limit on calls, connections, silence | [`server`] | 01 |
+//! | A lost connection is UNAVAILABLE; every answer has the right code. | [Status codes] | UNKNOWN, INTERNAL or CANCELLED | [`status`] | 09 |
+//! | A message that is too large is RESOURCE_EXHAUSTED. | [Status codes] | OUT_OF_RANGE, INTERNAL | [`message_limit`] | 09 |
+//! | A panic ends one call, with UNKNOWN. | [Status codes] | CANCELLED | [`panic`](mod@panic) | 09 |
+//! | Malformed details of an error do no harm. | [Error handling] | the client panics | [`error_details`] | 10 |
+//! | Trailers on every call; reserved names; limits on headers. | [Metadata] | merged, sent, learned by 431 | [`metadata`] | 06 |
+//! | Messages can be told apart below the codec. | [gRPC over HTTP/2] | only inside the codec | [`framing`] | 11, 12 |
+//! | A channel tells what state it is in. | [Connectivity] | says nothing | [`connectivity`] | 07 |
+//!
+//! # How to depend on it
+//!
+//! By path, with the features that are needed; none is on by default, and `full` is all of them.
+//! The version of tonic has to be 0.14.
+//!
+//! ```toml
+//! [dependencies]
+//! conform = { path = "../grpc-course/conform", features = ["deadline", "status"] }
+//! ```
+//!
+//! # The order of layers
+//!
+//! A layer covers what stands below it. On a client, from the outside in: `deadline` covers
+//! everything; `error_details` has to see a response before anything reads its status; then
+//! `message_limit`, `status`, and `metadata` next to the channel. On a server `panic` covers
+//! everything; `deadline` stops the rest; then `cancel`, `message_limit`, `metadata` next to the
+//! handler.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use conform::cancel::{CancellationLayer, DetectAbortedUploadLayer};
+//! use conform::deadline::{ClientDeadlineLayer, ServerDeadlineLayer};
+//! use conform::error_details::SanitizeDetailsLayer;
+//! use conform::message_limit::{ClientMessageLimitLayer, ServerMessageLimitLayer};
+//! use conform::metadata::{HeaderLimitLayer, TrailersLayer};
+//! use conform::panic::CatchPanicLayer;
+//! use conform::status::ClientStatusLayer;
+//! use greeter::greeter_client::GreeterClient;
+//! use greeter::greeter_server::{Greeter, GreeterServer};
+//! use greeter::{Greeting, Name};
+//! use tokio::net::TcpListener;
+//! use tonic::transport::Endpoint;
+//! use tonic::{Code, Request, Response, Status};
+//! use tower::ServiceBuilder;
+//!
+//! const MESSAGE: usize = 1024 * 1024;
+//! const HEADERS: usize = 8 * 1024;
+//!
+//! struct Careless;
+//!
+//! #[tonic::async_trait]
+//! impl Greeter for Careless {
+//!     async fn greet(&self, request: Request<Name>) -> Result<Response<Greeting>, Status> {
+//!         match &*request.into_inner().name {
+//!             "" => panic!("nobody to greet"),
+//!             "Godot" => std::future::pending().await,
+//!             name => Ok(Response::new(Greeting { text: format!("Hello, {name}!") })),
+//!         }
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! let url = format!("http://{}", listener.local_addr()?);
+//! let server = conform::server::builder()
+//!     .layer(CatchPanicLayer::new())
+//!     .layer(ServerDeadlineLayer::new().limit(Duration::from_secs(30)))
+//!     .layer(CancellationLayer::new())
+//!     .layer(DetectAbortedUploadLayer::new())
+//!     .layer(ServerMessageLimitLayer::new(MESSAGE))
+//!     .layer(TrailersLayer::new())
+//!     .add_service(GreeterServer::new(Careless))
+//!     .serve_with_incoming(conform::server::incoming(listener));
+//! tokio::spawn(server);
+//!
+//! let channel = ServiceBuilder::new()
+//!     .layer(ClientDeadlineLayer::new().default_timeout(Duration::from_secs(10)))
+//!     .layer(SanitizeDetailsLayer::new())
+//!     .layer(ClientMessageLimitLayer::new(MESSAGE))
+//!     .layer(ClientStatusLayer::new())
+//!     .layer(HeaderLimitLayer::new(HEADERS))
+//!     .service(Endpoint::from_shared(url)?.connect_lazy());
+//! let mut stub = GreeterClient::new(channel);
+//!
+//! let name = |name: &str| Name { name: name.into() };
+//! assert_eq!(stub.greet(name("Ann")).await?.into_inner().text, "Hello, Ann!");
+//! assert_eq!(stub.greet(name("")).await.unwrap_err().code(), Code::Unknown);
+//! let mut request = Request::new(name("Godot"));
+//! request.set_timeout(Duration::from_millis(20));
+//! assert_eq!(stub.greet(request).await.unwrap_err().code(), Code::DeadlineExceeded);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What all layers have in common
+//!
+//! They are `Layer` and `Service` over `http::Request<tonic::body::Body>`, named as `tower-http`
+//! names its own; their services are `Clone` when the inner one is. Settings take effect in any
+//! order. Nothing grows without bound, and none of them panics. A response that is at its end already,
+//! as an error in one block of headers is (*Trailers-Only*), is passed on untouched: other stacks
+//! refuse it otherwise.
+//!
+//! [tonic]: https://docs.rs/tonic/0.14.9
+//! [tower]: https://docs.rs/tower
+//! [Deadlines]: https://grpc.io/docs/guides/deadlines/
+//! [Cancellation]: https://grpc.io/docs/guides/cancellation/
+//! [Status codes]: https://grpc.github.io/grpc/core/md_doc_statuscodes.html
+//! [Error handling]: https://grpc.io/docs/guides/error/
+//! [Metadata]: https://grpc.io/docs/guides/metadata/
+//! [Connectivity]: https://grpc.github.io/grpc/core/md_doc_connectivity-semantics-and-api.html
+//! [gRPC over HTTP/2]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+//! [RFC 9113]: https://www.rfc-editor.org/rfc/rfc9113#section-10.5
 
 #![deny(missing_docs)]
 
@@ -29,3 +151,11 @@ pub mod stream;
 
 #[cfg(test)]
 mod testing;
+
+/// The page's example is a test too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
+
+#[cfg(test)]
+mod tests;

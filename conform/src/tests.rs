@@ -1,0 +1,58 @@
+//! The two front pages, `README.md` and the one of `cargo doc`.
+
+use std::collections::BTreeSet;
+
+const README: &str = include_str!("../README.md");
+const FRONT_PAGE: &str = include_str!("lib.rs");
+const MANIFEST: &str = include_str!("../Cargo.toml");
+
+/// The rows of the table of promises, without their links.
+fn rows<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let rows = lines.filter(|line| line.starts_with("| "));
+    rows.map(|row| {
+        let mut plain = String::new();
+        let mut rest = row;
+        while let Some((before, after)) = rest.split_once("](") {
+            plain += before;
+            let end = after.find(')').unwrap();
+            rest = &after[end + 1..];
+        }
+        plain += rest;
+        plain.replace(['[', ']'], "")
+    })
+    .collect()
+}
+
+#[test]
+fn both_front_pages_have_the_same_table() {
+    let front_page = FRONT_PAGE
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! "));
+    let rows_here = rows(front_page);
+    assert!(rows_here.len() > 10, "{rows_here:#?}");
+    assert_eq!(rows(README.lines()), rows_here);
+}
+
+#[test]
+fn each_module_is_a_feature_and_a_row() {
+    let modules: BTreeSet<_> = FRONT_PAGE
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
+        .collect();
+    let full = MANIFEST.split_once("full = [").unwrap().1;
+    let full = full.split_once(']').unwrap().0;
+    let features: BTreeSet<_> = full
+        .split(',')
+        .map(|feature| feature.trim().trim_matches('"'))
+        .filter(|feature| !feature.is_empty())
+        .collect();
+    assert_eq!(features, modules);
+    for module in modules {
+        let guard = format!("#[cfg(feature = \"{module}\")]\npub mod {module};");
+        assert!(FRONT_PAGE.replace('\r', "").contains(&guard), "{guard}");
+        assert!(
+            README.contains(&format!("| [`{module}`](src/{module}.rs) |")),
+            "{module}"
+        );
+    }
+}
