@@ -1,41 +1,32 @@
-//! The caller's side: what a request says of its sender, and what an answer says of its price.
+//! Who asks: how a client says it, and how the server reads it.
 
+use conform::status::escape;
 use tonic::Request;
-use tonic::metadata::{AsciiMetadataValue, BinaryMetadataValue, MetadataMap};
+use tonic::metadata::{MetadataMap, MetadataValue};
 
-use crate::binary;
-
-/// The trace that Ann sends with every request: three bytes that are no text.
-pub const TRACE: [u8; 3] = [0, 255, 7];
-
-/// `message` from Ann, about her homework, which is urgent.
-pub fn from_ann<T>(message: T) -> Request<T> {
+/// `message` from Zoë, about her homework, which is urgent.
+pub fn from_zoe<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     let metadata = request.metadata_mut();
-    metadata.insert("caller", AsciiMetadataValue::from_static("Ann"));
+    // Any bytes may stand in a value whose name ends in `-bin`, so also an ë.
+    metadata.insert_bin("caller-bin", MetadataValue::from_bytes("Zoë".as_bytes()));
     // `insert` would replace the first tag by the second.
-    for tag in ["homework", "urgent"] {
-        metadata.append("tag", AsciiMetadataValue::from_static(tag));
-    }
-    metadata.insert_bin("trace-bin", BinaryMetadataValue::from_bytes(&TRACE));
+    metadata.append("tag", MetadataValue::from_static("homework"));
+    metadata.append("tag", MetadataValue::from_static("urgent"));
     request
 }
 
-/// What the server's metadata say, in one line: only its own names, not those of gRPC and HTTP.
-pub fn said(metadata: &MetadataMap) -> String {
-    let mut words = Vec::new();
-    for key in ["served-by", "asked-by", "tag", "cost"] {
-        for value in metadata.get_all(key) {
-            let value = String::from_utf8_lossy(value.as_bytes());
-            words.push(format!("{key} {value}"));
-        }
-    }
-    for trace in binary::values(metadata, "trace-bin").unwrap_or_default() {
-        let bytes: Vec<_> = trace.iter().map(|byte| format!("{byte:02x}")).collect();
-        words.push(format!("trace-bin {}", bytes.join(" ")));
-    }
-    if words.is_empty() {
-        return "nothing".to_owned();
-    }
-    words.join(", ")
+/// The caller and its tags, in one line. Whatever a peer has sent, this is no error.
+pub(crate) fn describe(metadata: &MetadataMap) -> String {
+    let caller = metadata.get_bin("caller-bin");
+    let caller = caller.and_then(|name| name.to_bytes().ok());
+    let caller = match &caller {
+        Some(name) => String::from_utf8_lossy(name),
+        None => "somebody".into(),
+    };
+    let tags = metadata.get_all("tag").iter();
+    let tags: Vec<_> = tags
+        .map(|tag| String::from_utf8_lossy(tag.as_bytes()))
+        .collect();
+    escape(&format!("{caller} ({})", tags.join(", ")))
 }

@@ -1,116 +1,127 @@
-//! Who asked, and what it cost: metadata in both directions, before and after the messages of a call.
+//! A calculator that notes who asks, and says at the end of each call what it cost.
 
-use futures::StreamExt;
+use conform::metadata::TrailersLayer;
+use conform::stream::blocking;
+use server_streaming::{Step, factors};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender;
+use tokio_stream::StreamExt;
 use tonic::codegen::BoxStream;
-use tonic::metadata::MetadataMap;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{self, Server};
-use tonic::{Request, Response, Status, Streaming};
-use tower::layer::layer_fn;
+use tonic::metadata::MetadataValue;
+use tonic::{Request, Response, Status, Streaming, transport};
 
-use self::arithmetic::{factors_of, square_root_of, value_of};
-use self::calculator::calculator_server::{Calculator, CalculatorServer};
-use self::calculator::{Integer, Number, Summary};
-use self::desk::{Bill, answer};
-use self::trailers::WithTrailers;
+use self::bill::Bill;
+use self::proto::calculator_server::{Calculator, CalculatorServer};
+use self::proto::{Integer, Number, Summary};
 
-pub mod apart;
-pub mod arithmetic;
-pub mod binary;
+mod bill;
 pub mod caller;
-pub mod desk;
-pub mod guard;
-pub mod limit;
-pub mod trailers;
-
-/// Generated from `protos/calculator.proto`.
-#[allow(missing_docs)]
-pub mod calculator {
-    tonic::include_proto!("calculator.v1");
-}
+pub mod proto;
+pub mod spending;
 
 #[cfg(test)]
 mod tests;
 
-/// Serves the calculator on `listener`, for as long as the future is polled.
-///
-/// Writes to `journal` who asks for what.
+/// Serves the calculator on `listener`, for as long as the future is polled. Says on `log` who asks
+/// for what.
 ///
 /// # Errors
 ///
 /// If the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    journal: UnboundedSender<String>,
-) -> Result<(), transport::Error> {
-    // tonic sets TCP_NODELAY by itself only where it binds the address itself.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Server::builder()
-        .layer(layer_fn(WithTrailers))
-        .add_service(CalculatorServer::new(Abacus { journal }))
-        .serve_with_incoming(incoming)
+pub async fn serve(listener: TcpListener, log: Sender<String>) -> Result<(), transport::Error> {
+    conform::server::builder()
+        .layer(TrailersLayer::new())
+        .add_service(CalculatorServer::new(Abacus { log }))
+        .serve_with_incoming(conform::server::incoming(listener))
         .await
 }
 
 struct Abacus {
-    journal: UnboundedSender<String>,
+    log: Sender<String>,
 }
 
 impl Abacus {
-    /// Notes who asks; returns the headers of the answer, and the bill, which becomes a trailer.
-    fn open<T>(&self, method: &str, request: &Request<T>) -> Result<(MetadataMap, Bill), Status> {
-        // An error here means that nobody keeps a journal.
-        let _ = self.journal.send(desk::entry(method, request));
-        Ok((desk::headers_for(request)?, Bill::open(request)))
+    /// Notes who asks, and opens the bill.
+    fn open<T>(&self, method: &str, request: &Request<T>) -> Bill {
+        let caller = caller::describe(request.metadata());
+        let _ = self.log.try_send(format!("{caller} asked for {method}"));
+        Bill::open(request)
     }
+}
+
+/// A reply, or a stream of them, with a header that says who answers.
+fn served<T>(reply: T) -> Response<T> {
+    let mut response = Response::new(reply);
+    let abacus = MetadataValue::from_static("abacus");
+    response.metadata_mut().insert("served-by", abacus);
+    response
 }
 
 #[tonic::async_trait]
 impl Calculator for Abacus {
     async fn square_root(&self, request: Request<Number>) -> Result<Response<Number>, Status> {
-        let (headers, mut bill) = self.open("SquareRoot", &request)?;
+        let mut bill = self.open("SquareRoot", &request);
         bill.charge();
-        let root = square_root_of(request.into_inner())?;
-        Ok(answer(headers, root))
+        let value = unary::square_root(request.into_inner().value)?;
+        Ok(served(Number { value }))
     }
 
     async fn factorize(
         &self,
         request: Request<Integer>,
     ) -> Result<Response<BoxStream<Integer>>, Status> {
-        let (headers, mut bill) = self.open("Factorize", &request)?;
-        let factors = factors_of(request.into_inner(), move || bill.charge())?;
-        Ok(answer(headers, Box::pin(factors)))
+        let mut bill = self.open("Factorize", &request);
+        let steps = factors(request.into_inner().value)?;
+        let replies = blocking(move |replies| {
+            for step in steps {
+                match step {
+                    Step::Factor(value) => {
+                        bill.charge();
+                        replies.send(Integer { value })?;
+                    }
+                    Step::Searching => replies.check()?,
+                }
+            }
+            Ok(())
+        });
+        Ok(served(Box::pin(replies)))
     }
 
     async fn summarize(
         &self,
         request: Request<Streaming<Number>>,
     ) -> Result<Response<Summary>, Status> {
-        let (headers, mut bill) = self.open("Summarize", &request)?;
-        let mut numbers = request.into_inner();
-        let mut summary = Summary::default();
-        while let Some(number) = numbers.message().await? {
-            summary.add(value_of(number)?);
+        let mut bill = self.open("Summarize", &request);
+        let mut readings = request.into_inner();
+        let mut summary = client_streaming::proto::Summary::default();
+        while let Some(Number { value }) = readings.message().await? {
+            summary.add(value)?;
             bill.charge();
         }
-        Ok(answer(headers, summary))
+        let summary = summary.finish()?;
+        Ok(served(Summary {
+            count: summary.count,
+            mean: summary.mean,
+            minimum: summary.minimum,
+            maximum: summary.maximum,
+        }))
     }
 
     async fn maximum(
         &self,
         request: Request<Streaming<Number>>,
     ) -> Result<Response<BoxStream<Number>>, Status> {
-        let (headers, mut bill) = self.open("Maximum", &request)?;
+        let mut bill = self.open("Maximum", &request);
         let mut largest = f64::NEG_INFINITY;
         let maxima = request.into_inner().map(move |number| {
-            let value = value_of(number?)?;
+            let Number { value } = number?;
+            if value.is_nan() {
+                return Err(Status::invalid_argument("NaN can't be compared"));
+            }
             bill.charge();
             largest = largest.max(value);
             Ok(Number { value: largest })
         });
-        Ok(answer(headers, Box::pin(maxima)))
+        Ok(served(Box::pin(maxima)))
     }
 }

@@ -2,89 +2,91 @@
 
 use std::env;
 use std::error::Error;
-use std::iter;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use futures::stream;
-use metadata::apart::{self, Apart};
-use metadata::calculator::calculator_client::CalculatorClient;
-use metadata::calculator::{Integer, Number};
-use metadata::caller::{from_ann, said};
-use metadata::guard;
-use metadata::limit::Limited;
-use tonic::Extensions;
+use conform::deadline::ClientDeadlineLayer;
+use conform::status::escape;
+use metadata::caller::from_zoe;
+use metadata::proto::calculator_client::CalculatorClient;
+use metadata::proto::{Integer, Number};
+use tokio::time::timeout;
+use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
-use tower::ServiceBuilder;
+use tonic::{Response, Status, Streaming};
+use tower::Layer;
+
+async fn run(url: String) -> Result<(), Box<dyn Error>> {
+    let channel = Channel::from_shared(url)?.connect().await?;
+    let deadlines = ClientDeadlineLayer::new().default_timeout(Duration::from_secs(10));
+    let mut calculator = CalculatorClient::new(deadlines.layer(channel));
+    let numbers = [9.0, 16.0].map(|value| Number { value });
+
+    println!("SquareRoot");
+    let root = calculator.square_root(from_zoe(numbers[0])).await?;
+    show("headers and trailers", root.metadata());
+
+    println!("Factorize");
+    let factors = calculator.factorize(from_zoe(Integer { value: 60 }));
+    read(factors.await?).await?;
+
+    println!("Summarize");
+    let readings = from_zoe(tokio_stream::iter(numbers));
+    let summary = calculator.summarize(readings).await?;
+    show("headers and trailers", summary.metadata());
+
+    println!("Maximum");
+    let maxima = calculator.maximum(from_zoe(tokio_stream::iter(numbers)));
+    read(maxima.await?).await?;
+
+    println!("SquareRoot of -4");
+    let root = calculator.square_root(from_zoe(Number { value: -4.0 }));
+    let status = root.await.err().ok_or("-4 should have no square root")?;
+    println!("  {:?}: {}", status.code(), escape(status.message()));
+    show("trailers", status.metadata());
+    Ok(())
+}
+
+async fn read<T>(response: Response<Streaming<T>>) -> Result<(), Status> {
+    show("headers", response.metadata());
+    let mut messages = response.into_inner();
+    while messages.message().await?.is_some() {}
+    show("trailers", &messages.trailers().await?.unwrap_or_default());
+    Ok(())
+}
+
+/// Prints the server's own names, not those of gRPC and HTTP.
+fn show(what: &str, metadata: &MetadataMap) {
+    let mut words = Vec::new();
+    for name in ["served-by", "cost"] {
+        for value in metadata.get_all(name) {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            words.push(format!("{name} {value}"));
+        }
+    }
+    println!("  {what}: {}", escape(&words.join(", ")));
+}
+
+// The rest is the same in every client.
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let url = env::args()
         .nth(1)
-        .unwrap_or_else(|| "http://127.0.0.1:50051".to_owned());
-    match run(&url).await {
+        .unwrap_or("http://127.0.0.1:50051".into());
+    let result = if url.starts_with("http://") {
+        let run = timeout(Duration::from_secs(30), run(url.clone())).await;
+        run.unwrap_or(Err("no answer within 30 seconds".into()))
+    } else {
+        Err("the URL must begin with http:// (https:// is for lesson 14)".into())
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("calling {url} failed: {}", reason(&*error));
+            let cause = conform::status::explain(&*error);
+            eprintln!("calling {url} failed: {cause}");
+            eprintln!("this client needs the server that `cargo 06 server` starts");
             ExitCode::FAILURE
         }
     }
-}
-
-async fn run(url: &str) -> Result<(), Box<dyn Error>> {
-    let channel = Channel::from_shared(url.to_owned())?.connect().await?;
-    let channel = ServiceBuilder::new()
-        .map_response(apart::keep)
-        .layer_fn(Limited::new)
-        .service(channel);
-    let mut calculator = CalculatorClient::with_interceptor(channel, guard::interceptor);
-
-    let nine = Number { value: 9.0 };
-    let numbers = [nine, Number { value: 16.0 }];
-
-    let unary = calculator.square_root(from_ann(nine)).await?;
-    show("SquareRoot", unary.extensions());
-
-    let mut factors = calculator
-        .factorize(from_ann(Integer { value: 60 }))
-        .await?;
-    while factors.get_mut().message().await?.is_some() {}
-    show("Factorize", factors.extensions());
-
-    let summary = calculator
-        .summarize(from_ann(stream::iter(numbers)))
-        .await?;
-    show("Summarize", summary.extensions());
-
-    let mut maxima = calculator.maximum(from_ann(stream::iter(numbers))).await?;
-    while maxima.get_mut().message().await?.is_some() {}
-    show("Maximum", maxima.extensions());
-
-    let mut reserved = from_ann(nine);
-    reserved.metadata_mut().insert("grpc-cost", 1.into());
-    let mut large = from_ann(nine);
-    let letter = "x".repeat(20_000).parse()?;
-    large.metadata_mut().insert("letter", letter);
-    for request in [from_ann(Number { value: -4.0 }), reserved, large] {
-        if let Err(status) = calculator.square_root(request).await {
-            println!("{:?}: {}", status.code(), status.message());
-            println!("  trailers: {}", said(status.metadata()));
-        }
-    }
-    Ok(())
-}
-
-fn show(method: &str, extensions: &Extensions) {
-    let Some(apart) = extensions.get::<Apart>() else {
-        return;
-    };
-    println!("{method}");
-    println!("  headers: {}", said(apart.headers()));
-    println!("  trailers: {}", said(&apart.trailers()));
-}
-
-/// The first cause of an error. What tonic says itself is no more than "transport error".
-fn reason<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    iter::successors(Some(error), |&error| error.source())
-        .last()
-        .unwrap_or(error)
 }
