@@ -231,6 +231,9 @@ impl Queue {
             }
             let nothing = entries.is_empty();
             for entry in entries {
+                if written > most.saturating_add(SMALL as u64) {
+                    break;
+                }
                 let line = entry.line();
                 written += line.len() as u64;
                 out.write_all(line.as_bytes())?;

@@ -8,8 +8,9 @@ use anstyle::{AnsiColor, Color, Style};
 
 use super::labels::{self, Part};
 use super::printer::Printer;
+use super::times::{roughly, timeout_text};
 use crate::decoder::{Call, Direction, End, Event, EventKind, Frame, Headers, Payload, Role};
-use crate::grpc::{Descriptors, Message, status_details, status_name};
+use crate::grpc::{Descriptors, Message, PREFIX, status_details, status_name};
 use crate::http2::{ErrorCode, Field, Setting};
 use crate::text::{count, percent_decoded, safe, width, wrap};
 
@@ -284,65 +285,47 @@ impl<W: Write> Ladder<W> {
         parts.push(count(frame.length, "byte"));
         parts.extend(frame.flag_names().into_iter().map(str::to_owned));
         self.line(frame, vec![parts.join(", ")])?;
+        for text in self.contents(frame) {
+            self.details(frame, &text)?;
+        }
         match &frame.payload {
-            Payload::Headers(headers) => {
-                for field in &headers.fields {
-                    let text = self.field_text(field);
-                    self.details(frame, &text)?;
-                }
-                if !headers.decoded {
-                    self.details(frame, "headers that can't be read")?;
-                }
-                self.left_out(frame, headers)
+            Payload::Headers(headers) => self.left_out(frame, headers),
+            Payload::GoAway { debug, .. } => self.debug(frame, debug),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is in a frame, a text each.
+    fn contents(&self, frame: &Frame) -> Vec<String> {
+        match &frame.payload {
+            Payload::Headers(Headers { decoded: false, .. }) => {
+                vec!["headers that can't be read".to_owned()]
             }
-            Payload::HeadersPart => self.details(frame, "headers that go on in the next frame"),
+            Payload::Headers(headers) => headers
+                .fields
+                .iter()
+                .map(|field| self.field_text(field))
+                .collect(),
+            Payload::HeadersPart => vec!["headers that go on in the next frame".to_owned()],
             Payload::Data {
                 padding,
                 messages,
                 unfinished,
-            } => {
-                for message in messages {
-                    let text = format!("message {}: {}", message.number, message_text(message));
-                    self.details(frame, &text)?;
-                }
-                match unfinished {
-                    Some((there, Some(length))) => self.details(
-                        frame,
-                        &format!(
-                            "{} of {length} bytes of a message so far",
-                            there.saturating_sub(5)
-                        ),
-                    )?,
-                    Some((there, None)) => {
-                        self.details(frame, &format!("{there} of the 5 bytes before a message"))?;
-                    }
-                    None => {}
-                }
-                if *padding > 0 {
-                    self.details(frame, &format!("{} of padding", count(padding, "byte")))?;
-                }
-                Ok(())
-            }
-            Payload::Reset(code) => self.details(frame, &code.to_string()),
+            } => data_contents(*padding, messages, *unfinished),
+            Payload::Reset(code) => vec![code.to_string()],
             Payload::Settings(settings) => {
-                for (id, value) in settings {
-                    self.details(frame, &format!("{}: {value}", Setting(*id)))?;
-                }
-                Ok(())
+                let settings = settings.iter();
+                settings
+                    .map(|(id, value)| format!("{}: {value}", Setting(*id)))
+                    .collect()
             }
-            Payload::Ping(_) | Payload::Opaque => Ok(()),
             Payload::GoAway {
-                last_stream,
-                error,
-                debug,
+                last_stream, error, ..
             } => {
-                let text = format!("{error}, last stream {last_stream}");
-                self.details(frame, &text)?;
-                self.debug(frame, debug)
+                vec![format!("{error}, last stream {last_stream}")]
             }
-            Payload::WindowUpdate(more) => {
-                self.details(frame, &format!("{} more", count(more, "byte")))
-            }
+            Payload::WindowUpdate(more) => vec![format!("{} more", count(more, "byte"))],
+            Payload::Ping(_) | Payload::Opaque => Vec::new(),
         }
     }
 
@@ -617,72 +600,24 @@ fn is_usual(field: &Field) -> bool {
         })
 }
 
-/// What a timeout comes to. One that was set is exact; one that is left over differs from run to run.
-fn timeout_text(value: &str) -> String {
-    let shown = safe(value);
-    let Some(timeout) = timeout(value) else {
-        return format!("grpc-timeout: {shown}, which isn't a timeout");
-    };
-    let digits = value[..value.len() - 1].trim_end_matches('0');
-    let fine = matches!(value.as_bytes().last(), Some(b'u' | b'n'));
-    if fine && digits.len() > 2 {
-        format!("grpc-timeout: about {} left", roughly(timeout))
-    } else {
-        format!("grpc-timeout: {shown}, which is {}", exactly(timeout))
-    }
-}
-
-fn timeout(value: &str) -> Option<Duration> {
-    let (at, _) = value.char_indices().next_back()?;
-    let (digits, unit) = value.split_at(at);
-    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let number = digits.parse().ok()?;
-    Some(match unit {
-        "H" => Duration::from_secs(number * 3600),
-        "M" => Duration::from_secs(number * 60),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
-        _ => return None,
-    })
-}
-
-fn exactly(duration: Duration) -> String {
-    let nanos = duration.as_nanos();
-    for (unit, size) in [("s", 1_000_000_000), ("ms", 1_000_000), ("µs", 1000)] {
-        if nanos >= size && (nanos.is_multiple_of(size) || nanos >= 10 * size) {
-            return format!("{} {unit}", nanos as f64 / size as f64);
+fn data_contents(
+    padding: u32,
+    messages: &[Message],
+    unfinished: Option<(u32, Option<u32>)>,
+) -> Vec<String> {
+    let text = |message: &Message| format!("message {}: {}", message.number, message_text(message));
+    let mut contents: Vec<_> = messages.iter().map(text).collect();
+    contents.extend(unfinished.map(|(there, length)| match length {
+        Some(length) => {
+            let there = there.saturating_sub(PREFIX as u32);
+            format!("{there} of {length} bytes of a message so far")
         }
+        None => format!("{there} of the {PREFIX} bytes before a message"),
+    }));
+    if padding > 0 {
+        contents.push(format!("{} of padding", count(padding, "byte")));
     }
-    format!("{nanos} ns")
-}
-
-/// In steps that are coarse enough to be the same in every run: 1, 1.5, 2, 2.5, 3, 4, … 9, 10, 15, …
-fn roughly(duration: Duration) -> String {
-    let micros = duration.as_micros().max(1);
-    let mut scale: u128 = 1;
-    while micros >= scale * 10 {
-        scale *= 10;
-    }
-    // In halves of the first digit.
-    let halves = (micros * 2 + scale / 2) / scale;
-    let halves = if halves > 5 {
-        halves.div_ceil(2) * 2
-    } else {
-        halves
-    };
-    let micros = halves * scale / 2;
-    let nanos = u64::try_from(micros * 1000).unwrap_or(u64::MAX);
-    let rounded = Duration::from_nanos(nanos);
-    let (value, unit) = match micros {
-        1_000_000.. => (rounded.as_secs_f64(), "s"),
-        1000.. => (micros as f64 / 1000.0, "ms"),
-        _ => (micros as f64, "µs"),
-    };
-    format!("{value} {unit}")
+    contents
 }
 
 fn message_text(message: &Message) -> String {
@@ -704,42 +639,5 @@ mod tests {
     fn calls_are_marked_with_letters() {
         let marks = [1, 2, 26, 27, 28, 702, 703].map(mark);
         assert_eq!(marks, ["A", "B", "Z", "AA", "AB", "ZZ", "AAA"]);
-    }
-
-    #[test]
-    fn what_differs_from_run_to_run_is_rounded() {
-        for (micros, text) in [
-            (199_912, "200 ms"),
-            (203_999, "200 ms"),
-            (1_999_870, "2 s"),
-            (1_498_000, "1.5 s"),
-            (2_499_000, "2.5 s"),
-            (2_999_123, "3 s"),
-            (999_100, "1 s"),
-            (697_000, "700 ms"),
-            (5_000, "5 ms"),
-            (9_800_000, "10 s"),
-            (12, "10 µs"),
-        ] {
-            assert_eq!(roughly(Duration::from_micros(micros)), text);
-        }
-    }
-
-    #[test]
-    fn a_timeout_that_was_set_is_exact_and_one_that_is_left_is_not() {
-        for (value, text) in [
-            ("200m", "200m, which is 200 ms"),
-            ("200000u", "200000u, which is 200 ms"),
-            ("5S", "5S, which is 5 s"),
-            ("1H", "1H, which is 3600 s"),
-            ("199873u", "about 200 ms left"),
-            ("1999873u", "about 2 s left"),
-            ("soon", "soon, which isn't a timeout"),
-            ("", ", which isn't a timeout"),
-            ("123456789S", "123456789S, which isn't a timeout"),
-            ("1µ", "1µ, which isn't a timeout"),
-        ] {
-            assert_eq!(timeout_text(value), format!("grpc-timeout: {text}"));
-        }
     }
 }

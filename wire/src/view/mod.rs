@@ -5,6 +5,7 @@ mod json;
 mod labels;
 mod ladder;
 mod printer;
+mod times;
 
 pub use self::filter::Only;
 pub use self::json::{Json, json};
