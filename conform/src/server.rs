@@ -49,7 +49,7 @@
 //! let url = format!("http://{}", listener.local_addr()?);
 //! let incoming = conform::server::incoming(listener)
 //!     .max_connections(1000)
-//!     .first_request_timeout(Duration::from_secs(10));
+//!     .first_request_timeout(Duration::from_secs(5));
 //! tokio::spawn(
 //!     conform::server::builder()
 //!         .add_service(GreeterServer::new(Polite))

@@ -21,9 +21,12 @@ use super::connection::Connection;
 pub const MAX_CONNECTIONS: usize = 512;
 
 /// How long a connection may take to begin its first call unless
-/// [`Incoming::first_request_timeout`] says otherwise: 30 seconds, as hyper gives an HTTP/1 client
-/// for its headers.
-pub const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// [`Incoming::first_request_timeout`] says otherwise: 10 seconds.
+///
+/// Long enough for handshakes over a bad line; a third of what hyper gives a client of HTTP/1 for its
+/// headers, so that a client which waits 30 seconds gets its turn although silent connections held
+/// all places.
+pub const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long accepting rests after an error that isn't of one connection: long enough not to spin.
 const REST: Duration = Duration::from_millis(100);
