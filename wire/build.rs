@@ -1,4 +1,5 @@
-//! Compiles the protos of the course and of the standard services, by which messages get field names.
+//! Compiles the protos of the course and of the standard services, by which messages get field
+//! names.
 
 use std::env;
 use std::error::Error;

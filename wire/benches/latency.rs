@@ -24,7 +24,8 @@ use self::service::{Client, ann};
 #[path = "../src/tests/service.rs"]
 mod service;
 
-/// Each way is measured this many times, in turn, so that what else the machine does hits all of them.
+/// Each way is measured this many times, in turn, so that what else the machine does hits all of
+/// them.
 const ROUNDS: usize = 20;
 
 /// Calls of one round, one after the other.

@@ -1,7 +1,9 @@
-//! Shows what a gRPC call looks like on the wire: a proxy that decodes every frame, and can inject faults.
+//! Shows what a gRPC call looks like on the wire: a proxy that decodes every frame, and can inject
+//! faults.
 //!
-//! A test starts a [`Tap`] in front of its server and asserts on what really went over the wire. The modules
-//! stand on each other in this order: `http2`, `grpc`, `decoder`, and on it `proxy` and `view`.
+//! A test starts a [`Tap`] in front of its server and asserts on what really went over the wire.
+//! The modules stand on each other in this order: `http2`, `grpc`, `decoder`, and on it `proxy` and
+//! `view`.
 
 mod alarm;
 mod decoder;

@@ -57,7 +57,7 @@ fn open(options: &Options, descriptors: &Descriptors) -> Result<(), Box<dyn Erro
         printer.flush()
     };
     match print() {
-        // Whoever reads has seen enough.
+        // The reader of this output has seen enough: `| head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         printed => Ok(printed?),
     }
@@ -102,7 +102,7 @@ async fn serve(options: Options, descriptors: Descriptors) -> Result<(), Box<dyn
     std::process::exit(0);
 }
 
-/// Prints until nobody reads any more.
+/// Prints until the output is closed.
 fn print(tap: &Tap, mut printer: Box<dyn Printer + Send>, only: &Only) -> io::Result<()> {
     let runtime = Handle::current();
     let mut events = tap.events();

@@ -1,4 +1,5 @@
-//! What tests of gRPC services share: waiting with a limit, raw calls, and a call's frames as a list.
+//! What tests of gRPC services share: waiting with a limit, raw calls, and a call's frames as a
+//! list.
 //!
 //! Behind the feature `testing`. Everything here panics where a test is to fail.
 
@@ -53,7 +54,8 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 /// Who sent what, in order, one line each: `client: Request`, `server: { value: 2 }`,
 /// `server: END_STREAM`, `client: RST_STREAM CANCEL`.
 ///
-/// How messages are cut into frames doesn't show: it can differ from run to run. It takes a tap, or frames:
+/// How messages are cut into frames doesn't show: it can differ from run to run. It takes a tap, or
+/// frames:
 ///
 /// ```no_run
 /// # use wire::{Direction, Tap, testing::outline};
@@ -102,13 +104,14 @@ pub fn framed(message: &[u8]) -> Vec<u8> {
     [&[0], &length[..], message].concat()
 }
 
-/// Sends `body` as it is, as the whole request of one call on a connection of its own, and waits for the end.
+/// Sends `body` as it is, as the whole request of one call on a connection of its own, and waits
+/// for the end.
 ///
 /// `address` is an address or a URL. [`RawCall`] adds headers of one's own.
 ///
 /// # Panics
 ///
-/// If there is no such server, or the call has no end within 20 seconds.
+/// If the server can't be reached, or the call has no end within 20 seconds.
 pub async fn post(address: impl Display, path: &str, body: impl Into<Bytes>) -> RawReply {
     RawCall::new(path).body(body).send(address).await
 }
@@ -174,7 +177,7 @@ impl RawCall {
     ///
     /// # Panics
     ///
-    /// If there is no such server, or the call has no end within 20 seconds.
+    /// If the server can't be reached, or the call has no end within 20 seconds.
     pub async fn send(self, address: impl Display) -> RawReply {
         let address = address.to_string();
         let bare = address.strip_prefix("http://").unwrap_or(&address);
@@ -198,8 +201,8 @@ impl RawCall {
         *request.headers_mut() = self.headers;
         let (response, mut upload) = client.send_request(request, self.body.is_empty())?;
         if !self.body.is_empty() {
-            // What the server's window has no room for yet waits within h2. If the server wants no more, its
-            // answer says why.
+            // What the server's window has no room for yet waits within h2. If the server wants no
+            // more, its answer says why.
             let _ = upload.send_data(self.body, true);
         }
         let mut reply = RawReply::default();

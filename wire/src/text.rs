@@ -1,10 +1,11 @@
-//! Text that is safe to print: what came over the wire cannot move the cursor or change the colours.
+//! Text that is safe to print: what came over the wire cannot move the cursor or change the
+//! colours.
 
 use std::fmt::{Display, Write};
 
 use unicode_width::UnicodeWidthStr;
 
-/// In quotation marks, with everything escaped that is no plain letter, sign or blank.
+/// In quotation marks, with quotation marks, backslashes and control characters escaped.
 pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
@@ -52,8 +53,9 @@ fn push_safe(out: &mut String, c: char) {
 
 /// Control characters, and those that turn the direction of writing around.
 fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    let marks = ['\u{61c}', '\u{200e}', '\u{200f}'];
+    let turns = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || marks.contains(&c)
 }
 
 /// A number of things: `1 byte`, `2 bytes`.

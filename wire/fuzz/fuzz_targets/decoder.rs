@@ -1,4 +1,5 @@
-//! Any bytes, in any order of directions and any split: no panic, and never more memory than the bound.
+//! Any bytes, in any order of directions and any split: no panic, and never more memory than the
+//! bound.
 #![no_main]
 
 use std::time::Duration;

@@ -126,8 +126,9 @@ pub enum Payload {
         padding: u32,
         /// The messages whose last byte is in this frame.
         messages: Vec<Message>,
-        /// A message that goes on in the next frame: how many bytes there are so far, the five of its prefix
-        /// included, and how long it will be without them. `None` says that the prefix is not complete.
+        /// A message that goes on in the next frame: how many bytes there are so far, the five of
+        /// its prefix included, and how long it will be without them. `None` says that the prefix
+        /// is not complete.
         unfinished: Option<(u32, Option<u32>)>,
     },
     /// HEADERS or CONTINUATION with the last part of a block.
@@ -151,7 +152,8 @@ pub enum Payload {
     },
     /// WINDOW_UPDATE: that many bytes more.
     WindowUpdate(u32),
-    /// Nothing that could be read: PRIORITY, a type that is not known, or a frame against the rules.
+    /// Nothing that could be read: PRIORITY, a type that is not known, or a frame against the
+    /// rules.
     Opaque,
 }
 
@@ -352,8 +354,8 @@ pub enum EventKind {
     Opened,
     /// A frame was seen.
     Frame(Frame),
-    /// Something other than a frame, in a sentence without a full stop: what cannot be decoded, what the tap
-    /// did.
+    /// Something other than a frame, in a sentence without a full stop: what cannot be decoded,
+    /// what the tap did.
     Note(String),
     /// One side has said, by closing its half of the connection, that it sends nothing more.
     HalfClosed(Direction),
@@ -378,7 +380,7 @@ pub enum End {
     Finished,
     /// One side has reset it: the one that sends in this direction.
     Reset(Direction),
-    /// The tap has reset it, as told.
+    /// The tap has reset it, as requested.
     ResetByTap,
     /// The tap itself was dropped.
     Dropped,

@@ -15,13 +15,13 @@ use crate::http2::{
 /// How many bytes of a payload are kept to be shown.
 pub(crate) const PAYLOAD_KEPT: usize = 16 * 1024;
 
-/// How many messages of one frame are kept, and how many of their bytes. Only a frame far over the usual limit
-/// has room for more.
+/// How many messages of one frame are kept, and how many of their bytes. Only a frame far over the
+/// usual limit has room for more.
 const MESSAGES_A_FRAME: usize = 4096;
 const BYTES_A_FRAME: usize = 1024 * 1024;
 
-/// How many SETTINGS may wait for their acknowledgement. A peer that sends thousands and is never answered is
-/// not followed.
+/// How many SETTINGS may wait for their acknowledgement. A peer that sends thousands and is never
+/// answered is not followed.
 const UNACKNOWLEDGED: usize = 64;
 
 /// What is known of one direction.

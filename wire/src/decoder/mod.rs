@@ -1,4 +1,5 @@
-//! The decoder of one connection: bytes in, events out. It does no input or output, and never fails.
+//! The decoder of one connection: bytes in, events out. It does no input or output, and never
+//! fails.
 //!
 //! What it holds is bounded, whatever the peers send; [`Decoder::BOUND`] says by how much.
 
@@ -34,7 +35,8 @@ use crate::http2::{
 /// let mut decoder = Decoder::new(1);
 /// let mut events = Vec::new();
 /// // A PING, in two pieces.
-/// events.extend(decoder.read(Direction::ToServer, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x08\x06", Duration::ZERO));
+/// let first = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x08\x06";
+/// events.extend(decoder.read(Direction::ToServer, first, Duration::ZERO));
 /// assert!(events.is_empty());
 /// events.extend(decoder.read(Direction::ToServer, b"\0\0\0\0\0pingpong", Duration::ZERO));
 /// assert_eq!(events[0].frame().unwrap().kind, FrameType::Ping);
@@ -377,7 +379,7 @@ impl Decoder {
         let block = half.block.take();
         if incoming.is_malformed {
             // Whatever the block was, it is gone.
-            return lost("a block of headers cannot be told from its frame");
+            return lost("a frame with headers is malformed");
         }
         let Some(mut block) = block else {
             incoming.violates(http2::Violation::ContinuesNothing);

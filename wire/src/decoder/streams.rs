@@ -9,7 +9,8 @@ use super::event::{Call, Direction, Role};
 use crate::grpc::{Descriptors, Encoding, FIRST_BYTES, Messages, Schema};
 use crate::http2::{HeaderBlock, Violation};
 
-/// How many streams are followed at once. Frames of others are still shown, but nothing is known of them.
+/// How many streams are followed at once. Frames of others are still shown, but nothing is known of
+/// them.
 pub(crate) const STREAMS: usize = 2048;
 
 /// How many streams are remembered after their end, to notice when one ends twice.
@@ -96,7 +97,7 @@ impl Stream {
 impl Streams {
     /// The most that is ever held.
     pub const BOUND: usize = {
-        // What is no UTF-8 is replaced by what takes three bytes.
+        // A byte that isn't UTF-8 is replaced by a character of three.
         let path = 6 * PATH_KEPT;
         let stream = path + 4 * FIRST_BYTES + size_of::<Stream>();
         let ended = path + 2 * size_of::<Ended>();

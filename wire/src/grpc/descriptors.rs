@@ -1,4 +1,5 @@
-//! The types of messages: those built in, those from a folder of protos, and those that a server tells.
+//! The types of messages: those built in, those from a folder of protos, and those that a server
+//! tells.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -24,8 +25,8 @@ static BUILT_IN: LazyLock<DescriptorPool> = LazyLock::new(|| {
 
 /// The types that messages are shown by.
 ///
-/// Those from folders and files come first, then those that are built in, then what a server has told. Clones
-/// share what is added to any of them.
+/// Those from folders and files come first, then those that are built in, then what a server has
+/// told. Clones share what is added to any of them.
 #[derive(Clone, Default)]
 pub struct Descriptors(Arc<RwLock<Pools>>);
 
@@ -54,7 +55,7 @@ impl Descriptors {
         Self::default()
     }
 
-    /// Compiles all protos of a folder, those of its subfolders too. Imports are looked for from the folder on.
+    /// Compiles all protos of a folder, those of its subfolders too. Imports start at the folder.
     ///
     /// # Errors
     ///

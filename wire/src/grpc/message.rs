@@ -1,4 +1,5 @@
-//! A message with its field names where the type is known, and with its field numbers where it is not.
+//! A message with its field names where the type is known, and with its field numbers where it is
+//! not.
 
 use std::sync::Arc;
 
@@ -31,8 +32,8 @@ pub struct Message {
     schema: Schema,
 }
 
-/// What is known of the messages in one direction of a call. The type is looked up when it is asked for: a
-/// server may tell it later than its first message.
+/// What is known of the messages in one direction of a call. The type is looked up when it is asked
+/// for: a server may tell it later than its first message.
 #[derive(Clone, Debug)]
 pub(crate) struct Schema {
     pub descriptors: Descriptors,
@@ -122,7 +123,8 @@ impl Message {
         }
     }
 
-    /// What is in it, on one line: `{ name: "Ann" }`. By number where the type is not known: `{ 1: "Ann" }`.
+    /// What is in it, on one line: `{ name: "Ann" }`. By number where the type is not known: `{ 1:
+    /// "Ann" }`.
     ///
     /// Of what cannot be read it says why, in parentheses.
     pub fn text(&self) -> String {
@@ -162,10 +164,12 @@ impl Message {
         }
     }
 
-    /// What is in it, as protobuf writes JSON: 64-bit numbers and enums as strings, bytes as base64.
+    /// What is in it, as protobuf writes JSON: 64-bit numbers and enums as strings, bytes as
+    /// base64.
     ///
-    /// Two differences: fields have the names that they have in the proto, and those at their default are
-    /// left out. Where the type is not known, the keys are numbers. What cannot be read is `null`.
+    /// Two differences: fields have the names that they have in the proto, and those at their
+    /// default are left out. Where the type is not known, the keys are numbers. What cannot be read
+    /// is `null`.
     pub fn json(&self) -> serde_json::Value {
         let Some(content) = self.protobuf() else {
             return serde_json::Value::Null;

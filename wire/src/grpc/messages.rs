@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 
-/// The longest message that is kept whole. Of longer ones, and when too many are under way, only the first
-/// bytes are.
+/// The longest message that is kept whole. Of longer ones, and when too many are under way, only
+/// the first bytes are.
 pub const MESSAGE_BOUND: usize = 256 * 1024;
 
-/// How much of a message is kept that is too long to be kept.
+/// How much is kept of a message that is too long.
 pub const FIRST_BYTES: usize = 64;
 
 /// One byte that says whether the message is compressed, four that say how long it is.
@@ -86,7 +86,8 @@ impl Messages {
         Ok(())
     }
 
-    /// How much of a message is there whose end is not: bytes with the prefix, and its length if it is known.
+    /// How much has come of a message that is not complete: bytes with the prefix, and its length
+    /// if it is known.
     pub fn unfinished(&self) -> Option<(u32, Option<u32>)> {
         match self.have {
             0 => None,

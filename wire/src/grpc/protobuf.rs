@@ -230,7 +230,8 @@ fn float_json(value: f64) -> serde_json::Value {
     }
 }
 
-/// A message without its proto, as JSON: each field by its number, each with the list of its values.
+/// A message without its proto, as JSON: each field by its number, each with the list of its
+/// values.
 pub(crate) fn raw_json(bytes: &[u8]) -> Option<serde_json::Value> {
     let mut object = Map::new();
     for field in fields(bytes)? {

@@ -8,14 +8,15 @@ use loona_hpack::Decoder;
 /// How large a dynamic table may grow, in bytes as HPACK counts them, whatever the peers agree on.
 pub const TABLE_BOUND: u32 = 64 * 1024;
 
-/// How long a name or a value may be to be kept. One byte more than fits into any table: what is cut to this
-/// length has the same effect on the table as what it was cut from.
+/// How long a name or a value may be to be kept. One byte more than fits into any table: what is
+/// cut to this length has the same effect on the table as what it was cut from.
 pub const STRING_BOUND: usize = TABLE_BOUND as usize + 1;
 
 /// How much of a block is taken in at once.
 const PART: usize = 16 * 1024;
 
-/// How large a list of headers may be after it is decoded, counted like a table. What is over it is left out.
+/// How large a list of headers may be after it is decoded, counted like a table. What is over it is
+/// left out.
 pub const LIST_BOUND: usize = 64 * 1024;
 
 /// What HPACK adds to the length of a name and a value. RFC 7541, section 4.1.
@@ -35,12 +36,12 @@ pub struct Field {
 }
 
 impl Field {
-    /// The name as text. Bytes that are no UTF-8 are replaced.
+    /// The name as text. Bytes that aren't UTF-8 are replaced.
     pub fn name(&self) -> String {
         String::from_utf8_lossy(&self.name).into_owned()
     }
 
-    /// The value as text. Bytes that are no UTF-8 are replaced.
+    /// The value as text. Bytes that aren't UTF-8 are replaced.
     pub fn value(&self) -> String {
         String::from_utf8_lossy(&self.value).into_owned()
     }
@@ -65,10 +66,12 @@ pub(crate) struct HeaderDecoder {
     lost: bool,
 }
 
-/// A Huffman-coded string that is not known yet, in which header it stands, and whether (1) as its value.
+/// A Huffman-coded string that is not known yet, in which header it stands, and whether (1) as its
+/// value.
 type NewString = (Vec<u8>, usize, usize);
 
-/// A block of headers, from its first frame to its last. It is decoded as it comes, header by header.
+/// A block of headers, from its first frame to its last. It is decoded as it comes, header by
+/// header.
 #[derive(Debug)]
 pub(crate) struct HeaderBlock {
     pub stream: u32,
@@ -144,7 +147,8 @@ impl HeaderDecoder {
         self.allowed
     }
 
-    /// Each block changes the table that the next one needs. When one is missed, all that follow are lost.
+    /// Each block changes the table that the next one needs. When one is missed, all that follow
+    /// are lost.
     pub fn lose(&mut self) {
         self.lost = true;
         self.decoder = Decoder::new();
@@ -271,8 +275,8 @@ impl HeaderDecoder {
 
     /// Replaces Huffman-coded strings that were seen before by the plain ones.
     ///
-    /// The crate decodes Huffman bit by bit, with a new table for each string, and that takes longer than all the
-    /// rest. The strings, though, are the same again and again.
+    /// The crate decodes Huffman bit by bit, with a new table for each string, and that takes
+    /// longer than all the rest. The strings, though, are the same again and again.
     fn without_huffman(&self, block: &[u8]) -> Option<(Vec<u8>, Vec<NewString>)> {
         let mut plain = Vec::with_capacity(block.len() + 64);
         let mut new = Vec::new();
@@ -363,7 +367,8 @@ impl Representation {
     }
 }
 
-/// Where each header of a block begins and ends. RFC 7541, section 6. `None` if the block is broken.
+/// Where each header of a block begins and ends. RFC 7541, section 6. `None` if the block is
+/// broken.
 pub(crate) fn representations(mut block: &[u8]) -> Option<Vec<(Representation, usize)>> {
     let mut found = Vec::new();
     while !block.is_empty() {

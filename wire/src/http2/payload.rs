@@ -5,8 +5,8 @@ use bytes::Bytes;
 use super::frame::{self, ErrorCode, FrameType, Head, Setting};
 use super::violation::Violation;
 
-/// What stands before the content of DATA, HEADERS and PUSH_PROMISE: it is read byte by byte, for the rest of
-/// the frame is passed on to others as it comes.
+/// What stands before the content of DATA, HEADERS and PUSH_PROMISE: it is read byte by byte, for
+/// the rest of the frame is passed on to others as it comes.
 #[derive(Debug)]
 pub(crate) struct Prelude {
     bytes: [u8; 6],

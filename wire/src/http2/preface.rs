@@ -1,4 +1,5 @@
-//! Tells by the first bytes of a connection what is spoken on it: HTTP/2, TLS, HTTP/1, or something else.
+//! Tells by the first bytes of a connection what is spoken on it: HTTP/2, TLS, HTTP/1, or something
+//! else.
 
 use super::frame::{FrameType, HEAD, Head};
 
@@ -76,7 +77,7 @@ impl Preface {
         self.have > 0
     }
 
-    /// The bytes that belong to the first frame. Of a client there are none: it says its preface first.
+    /// The bytes that belong to the first frame. A client has none yet: it sends its preface first.
     pub fn take_frame_head(&mut self) -> Vec<u8> {
         if self.by_client {
             Vec::new()
@@ -86,7 +87,8 @@ impl Preface {
     }
 }
 
-/// Called with one byte more each time, until it has an answer: at the latest with the whole preface.
+/// Called with one byte more each time, until it has an answer: at the latest with the whole
+/// preface.
 fn client(bytes: &[u8]) -> Option<Protocol> {
     if bytes == PREFACE {
         Some(Protocol::Http2)

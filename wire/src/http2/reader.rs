@@ -13,7 +13,8 @@ pub(crate) enum Piece<'a> {
     End,
 }
 
-/// Finds the frames in a stream of bytes that arrives in whatever pieces. Holds nine bytes, never a payload.
+/// Finds the frames in a stream of bytes that arrives in whatever pieces. Holds nine bytes, never a
+/// payload.
 #[derive(Debug, Default)]
 pub(crate) struct FrameReader {
     head: [u8; HEAD],
@@ -22,7 +23,8 @@ pub(crate) struct FrameReader {
 }
 
 impl FrameReader {
-    /// Takes the next piece from the front of `bytes`, or returns `None` when more bytes are needed.
+    /// Takes the next piece from the front of `bytes`, or returns `None` when more bytes are
+    /// needed.
     pub fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Option<Piece<'a>> {
         if self.have < HEAD {
             let (taken, rest) = bytes.split_at(bytes.len().min(HEAD - self.have));

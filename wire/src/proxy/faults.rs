@@ -21,8 +21,8 @@ pub struct Faults {
 pub enum After {
     /// This many bytes.
     Bytes(u64),
-    /// The last byte of the frame in which this many-th message ends. Where a frame holds the ends of several
-    /// messages, all of them pass.
+    /// The last byte of the frame in which this many-th message ends. Where a frame holds the ends
+    /// of several messages, all of them pass.
     Messages(u64),
 }
 

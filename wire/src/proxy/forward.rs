@@ -1,4 +1,5 @@
-//! Passes the bytes of one connection on: as they are and at once, or delayed or stopped on request.
+//! Passes the bytes of one connection on: as they are and at once, or delayed or stopped on
+//! request.
 
 use std::future::pending;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -81,7 +82,8 @@ impl Drop for CloseOnDrop<'_> {
     }
 }
 
-/// What becomes of some bytes: the first ones pass, the others are held, or lost because of a reset.
+/// What becomes of some bytes: the first ones pass, the others are held, or lost because of a
+/// reset.
 struct Verdict {
     pass: usize,
     reset: bool,
@@ -128,7 +130,7 @@ impl<'a> Link<'a> {
                     match due {
                         Item::Bytes(bytes) => write(&mut to, &bytes, &from, direction).await?,
                         Item::End => {
-                            // If nobody is there any more, the other direction tells.
+                            // If that fails, the other direction notices.
                             let _ = to.shutdown().await;
                             return Ok(());
                         }

@@ -8,7 +8,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::faults::Control;
 
-/// How much one direction may hold back while it is delayed or stalled. After that the sender has to wait.
+/// How much one direction may hold back while it is delayed or stalled. After that the sender has
+/// to wait.
 const HELD: usize = 8 * 1024 * 1024;
 
 /// How many pieces it may hold back.
@@ -76,7 +77,8 @@ impl Queue {
         self.held.is_empty()
     }
 
-    /// Waits for the oldest thing to be due, and takes it out. Can be dropped without losing anything.
+    /// Waits for the oldest thing to be due, and takes it out. Can be dropped without losing
+    /// anything.
     pub async fn next(&mut self, is_stalled: impl Fn(&Control) -> bool) -> Item {
         let Some(oldest) = self.held.front() else {
             return pending().await;

@@ -71,7 +71,7 @@ impl Record {
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        // Whoever panicked while holding it has left a record that is short of an event, and no worse.
+        // After a panic the record is short of an event, and no worse.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -82,7 +82,8 @@ impl fmt::Debug for Record {
     }
 }
 
-/// A reader of what happens at a tap. Each reads at its own pace, and none slows down what is passed on.
+/// A reader of what happens at a tap. Each reads at its own pace, and none slows down what is
+/// passed on.
 #[derive(Debug)]
 pub struct Events {
     record: Arc<Record>,

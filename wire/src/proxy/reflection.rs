@@ -73,7 +73,8 @@ impl Reflection {
         }
     }
 
-    /// A method is called. The server is asked if no proto knows it, and if it was not asked before.
+    /// A method is called. The server is asked if no proto knows it, and if it was not asked
+    /// before.
     pub fn needs(&self, path: &str, descriptors: &Descriptors) {
         if *self.state.borrow() != State::NotAsked || descriptors.method(path).is_some() {
             return;

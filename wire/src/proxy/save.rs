@@ -1,7 +1,7 @@
 //! Keeps what was seen in a file, and reads it again.
 //!
-//! One JSON object a line: the bytes of each connection as they came, and what happened to it. What is shown
-//! of them is decided when they are shown.
+//! One JSON object a line: the bytes of each connection as they came, and what happened to it. What
+//! is shown of them is decided when they are shown.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
@@ -22,7 +22,8 @@ use crate::grpc::{Descriptors, Source};
 /// What a recording may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// How many bytes may wait to be written. What comes then is dropped: a slow disk holds up no call.
+    /// How many bytes may wait to be written. What comes then is dropped: a slow disk holds up no
+    /// call.
     pub waiting: usize,
     /// How large a file becomes, more or less.
     pub file: u64,
@@ -56,7 +57,8 @@ const FORMAT: &str = "wire recording 1";
 pub struct Saved {
     /// How many bytes of traffic are in the file.
     pub bytes: u64,
-    /// How many are not, for they came faster than they could be written, or the file had grown too large.
+    /// How many are not, for they came faster than they could be written, or the file had grown too
+    /// large.
     pub dropped: u64,
 }
 
@@ -163,7 +165,8 @@ impl Save {
         self.push_small(&mut waiting, to_json(at, connection, kind));
     }
 
-    /// These are few and small, so there is room for them when there is none for bytes; but not without end.
+    /// These are few and small, so there is room for them when there is none for bytes; but not
+    /// without end.
     fn push_small(&self, waiting: &mut Waiting, object: Value) {
         if waiting.size < self.limits.waiting + SMALL {
             self.push(waiting, Entry::Other(object));

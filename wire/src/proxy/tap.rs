@@ -21,13 +21,14 @@ use crate::alarm::alarm;
 use crate::decoder::{End, Event, EventKind, Frame};
 use crate::grpc::Descriptors;
 
-/// How long [`Tap::wait_for`] waits. Not a measure of anything: only so that a test that fails also ends.
+/// How long [`Tap::wait_for`] waits. Not a measure of anything: only so that a test that fails also
+/// ends.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A proxy in front of one server, on a free port of this machine.
 ///
-/// Frames are recorded before they are passed on: what a client has heard of, the tap has seen. When the tap
-/// is dropped, so are its connections.
+/// Frames are recorded before they are passed on: what a client has heard of, the tap has seen.
+/// When the tap is dropped, so are its connections.
 ///
 /// ```
 /// # mod service { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/service.rs")); }
@@ -57,11 +58,12 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// Starts a tap in front of a server: an address, `127.0.0.1:50051`, or a URL, `http://127.0.0.1:50051`.
+    /// Starts a tap in front of a server: an address, `127.0.0.1:50051`, or a URL,
+    /// `http://127.0.0.1:50051`.
     ///
     /// # Errors
     ///
-    /// If there is no free port. Whether there is a server is not looked at before a client comes.
+    /// If there is no free port. The server is not contacted before a client comes.
     ///
     /// # Panics
     ///
@@ -111,7 +113,8 @@ impl Tap {
 
     /// The frames seen so far, in order.
     ///
-    /// A tap keeps the last 65,536 events, or 32 MiB of them; [`Tap::lost`] tells how many it had to forget.
+    /// A tap keeps the last 65,536 events, or 32 MiB of them; [`Tap::lost`] tells how many it had
+    /// to forget.
     pub fn frames(&self) -> Vec<Frame> {
         let events = self.shared.record.events();
         events
@@ -135,9 +138,10 @@ impl Tap {
         self.shared.descriptors.clone()
     }
 
-    /// Waits until the server has told the types that it was asked for, for a few seconds at most.
+    /// Waits for the types that the server was asked for, for a few seconds at most.
     ///
-    /// It is asked when a method is called that no proto knows, if [`Builder::reflection`] allows it.
+    /// It is asked when a method is called that no proto knows, if [`Builder::reflection`] allows
+    /// it.
     pub async fn reflected(&self) {
         if let Some(reflection) = &self.shared.reflection {
             reflection.settled().await;
@@ -207,7 +211,8 @@ impl Tap {
     /// # let tap = Tap::start(server).await.unwrap();
     /// # let mut greeter = Client::connect(tap.url()).await.unwrap();
     /// tap.stall();
-    /// let call = tokio::spawn(async move { greeter.say_hello(HelloRequest { name: "Ann".to_owned() }).await });
+    /// let ann = HelloRequest { name: "Ann".to_owned() };
+    /// let call = tokio::spawn(async move { greeter.say_hello(ann).await });
     /// let request = tap.wait_for(|frame| frame.is_request()).await;
     /// assert!(request.held, "sent, but not passed on");
     /// tap.reset();
@@ -220,7 +225,8 @@ impl Tap {
             .send_modify(|control| control.resets += 1);
     }
 
-    /// Passes nothing on from now, in either direction. The connections stay open, and new ones are accepted.
+    /// Passes nothing on from now, in either direction. The connections stay open, and new ones are
+    /// accepted.
     ///
     /// What a peer sends is still read, up to some MiB, and recorded as [`Frame::held`].
     pub fn stall(&self) {
@@ -291,7 +297,8 @@ impl Builder {
         self
     }
 
-    /// Whether the server is asked, by gRPC's reflection, for types that no proto knows. By default not.
+    /// Whether the server is asked, by gRPC's reflection, for types that no proto knows. By default
+    /// not.
     pub fn reflection(mut self, reflection: bool) -> Self {
         self.reflection = reflection;
         self

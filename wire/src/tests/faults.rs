@@ -185,8 +185,8 @@ async fn a_delay_counts_in_each_direction_and_keeps_the_order() {
     for byte in 0..10 {
         client.write_all(&[byte]).await.unwrap();
         if byte == 5 {
-            // The first byte has been read: it told that this is no HTTP/2. It is late, and what comes after
-            // it stays behind it, though nothing is delayed any more.
+            // The first byte has been read: it told that this is no HTTP/2. It is late, and what
+            // comes after it stays behind it, though nothing is delayed any more.
             tap.wait_for_event(|event| matches!(event.kind, EventKind::Note(_)))
                 .await;
             tap.delay(Duration::ZERO);

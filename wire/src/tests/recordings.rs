@@ -70,7 +70,7 @@ async fn what_was_seen_is_seen_again() {
     assert_eq!(as_json(&after), as_json(&before));
     let text = ladder(&after, Show::default());
     assert!(text.contains("message { value: 1 }"), "{text}");
-    assert!(text.contains("was reset here, as told"), "{text}");
+    assert!(text.contains("was reset here, as requested"), "{text}");
     std::fs::remove_file(file).unwrap();
 }
 

@@ -248,7 +248,8 @@ fn a_stream_that_ends_twice_is_noticed() {
         violation(&second[0]),
         "the client has reset this stream before"
     );
-    // What the server had sent before it heard of that is in order, and still known to be of this call.
+    // What the server had sent before it heard of that is in order, and still known to be of this
+    // call.
     let late = read(&mut decoder, ToClient, &frame(0, 0, 1, &[]));
     assert_eq!(
         (late[0].path(), &late[0].violation),

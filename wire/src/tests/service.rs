@@ -1,5 +1,6 @@
-// A service of every kind of call, small enough to stand here without generated code. The examples in the
-// documentation include this file too, so it holds neither inner documentation nor paths of this crate.
+// A service of every kind of call, small enough to stand here without generated code. The examples
+// in the documentation include this file too, so it holds neither inner documentation nor paths of
+// this crate.
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -1,4 +1,5 @@
-//! Where the names of fields come from: a folder of protos, a set of descriptors, the server itself.
+//! Where the names of fields come from: a folder of protos, a set of descriptors, the server
+//! itself.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -116,7 +117,8 @@ enum Reflects {
     Garbage,
 }
 
-/// A server that takes numbers, and does this with reflection. The questions that it hears are counted.
+/// A server that takes numbers, and does this with reflection. The questions that it hears are
+/// counted.
 struct Server {
     address: std::net::SocketAddr,
     calls: Arc<AtomicUsize>,

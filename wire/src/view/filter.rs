@@ -10,8 +10,8 @@ use crate::http2::FrameType;
 pub struct Only(Vec<(String, String)>);
 
 impl Only {
-    /// Adds a method: `Greeter/SayHello`, with or without its package. `Greeter/*` means all of a service, and
-    /// `*/SayHello` the method of all services.
+    /// Adds a method: `Greeter/SayHello`, with or without its package. `Greeter/*` means all of a
+    /// service, and `*/SayHello` the method of all services.
     ///
     /// # Errors
     ///

@@ -91,7 +91,7 @@ fn end_text(end: &End) -> String {
     match end {
         End::Finished => "finished".to_owned(),
         End::Reset(direction) => format!("reset by the {}", direction.sender()),
-        End::ResetByTap => "reset as told".to_owned(),
+        End::ResetByTap => "reset as requested".to_owned(),
         End::Dropped => "dropped".to_owned(),
         End::Refused(reason) => format!("refused: {reason}"),
     }

@@ -1,4 +1,5 @@
-//! Prints what happens as a ladder: the client on the left, the server on the right, an arrow an event.
+//! Prints what happens as a ladder: the client on the left, the server on the right, an arrow an
+//! event.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -25,7 +26,8 @@ pub struct Show {
     pub colour: bool,
 }
 
-/// Between the two lines. With the mark and the lines themselves it is 80 columns, which a projector shows.
+/// Between the two lines. With the mark and the lines themselves it is 80 columns, which a
+/// projector shows.
 const INNER: usize = 74;
 
 /// For text, with an arrow's end on one side and a little air on the other.
@@ -40,7 +42,7 @@ const BYTES: usize = 12;
 /// How many lines of bytes one part of a frame takes at most.
 const BYTE_LINES: usize = 6;
 
-/// A call that is over sooner is over at once, as far as the ladder says.
+/// The ladder says nothing of the time of a call that took less than this.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// Headers that are the same in every call, or that say nothing of it.
@@ -88,8 +90,8 @@ pub struct Ladder<W> {
     /// For the details of errors; messages know their types.
     descriptors: Descriptors,
     begun: bool,
-    /// Which connection the last call was on. That a connection opens is not shown before it is used: other
-    /// things happen at the same time.
+    /// Which connection the last call was on. That a connection opens is not shown before it is
+    /// used: other things happen at the same time.
     connection: u64,
 }
 
@@ -158,7 +160,7 @@ impl<W: Write> Ladder<W> {
         }
         let text = match end {
             End::Refused(reason) => reason.clone(),
-            End::ResetByTap => "was reset here, as told".to_owned(),
+            End::ResetByTap => "was reset here, as requested".to_owned(),
             _ if !self.show.all => return Ok(()),
             End::Reset(direction) => format!("reset by the {}", direction.sender()),
             End::Finished | End::Dropped => "closed".to_owned(),
@@ -221,8 +223,8 @@ impl<W: Write> Ladder<W> {
         Ok(())
     }
 
-    /// What the frame means for its call. How messages are cut into frames is left out: it can differ from
-    /// run to run.
+    /// What the frame means for its call. How messages are cut into frames is left out: it can
+    /// differ from run to run.
     fn as_part_of_a_call(&mut self, frame: &Frame) -> io::Result<()> {
         match &frame.payload {
             Payload::Headers(headers) => {
@@ -260,7 +262,8 @@ impl<W: Write> Ladder<W> {
                 self.elapsed(frame)
             }
             Payload::GoAway { error, debug, .. } => {
-                // A client that leaves in order may say so or not: it depends on how fast it leaves.
+                // A client that leaves in order may say so or not: it depends on how fast it
+                // leaves.
                 if *error == ErrorCode::NO_ERROR && frame.direction == Direction::ToServer {
                     return Ok(());
                 }

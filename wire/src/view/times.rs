@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::text::safe;
 
-/// What a timeout comes to. One that was set is exact; one that is left over differs from run to run.
+/// What a timeout comes to. One that was set is exact; one that is left over differs from run to
+/// run.
 pub(super) fn timeout_text(value: &str) -> String {
     let shown = safe(value);
     let Some(timeout) = timeout(value) else {
@@ -47,7 +48,8 @@ fn exactly(duration: Duration) -> String {
     format!("{nanos} ns")
 }
 
-/// In steps that are coarse enough to be the same in every run: 1, 1.5, 2, 2.5, 3, 4, … 9, 10, 15, …
+/// In steps that are coarse enough to be the same in every run: 1, 1.5, 2, 2.5, 3, 4, … 9, 10, 15,
+/// …
 pub(super) fn roughly(duration: Duration) -> String {
     let micros = duration.as_micros().max(1);
     let mut scale: u128 = 1;
