@@ -79,8 +79,8 @@
 //!   proxy that counts by address.
 //! * Inside TLS a call can't be seen from here: the time then covers the handshake, up to the first
 //!   byte after it.
-//! * A client that connects early and calls late is disconnected in between, and connects again
-//!   when it calls.
+//! * A client that connects early and calls late is disconnected in between, and connects again when
+//!   it calls. A call in the very moment of closing fails, as it does whenever a connection closes.
 //!
 //! [RFC 9113]: https://www.rfc-editor.org/rfc/rfc9113
 //! [gRPC over HTTP/2]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests

@@ -154,3 +154,22 @@ async fn there_are_so_many_places_and_no_more() {
     slots.pop();
     soon(next).await;
 }
+
+/// A client that connects early and calls late loses its connection in between, and makes another.
+#[tokio::test]
+async fn a_client_that_calls_late_connects_again() {
+    let set = |incoming: Incoming| {
+        incoming
+            .first_request_timeout(millis(200))
+            .max_connections(1)
+    };
+    let server = start(set).await;
+    let mut stub = server.stub().await;
+    // Served only when the stub's connection has been closed.
+    let mut next = Raw::connect(&server).await;
+    assert!(is_served(&mut next).await);
+    drop(next);
+    // A call in the moment of closing may fail.
+    let served = async { while stub.greet(Name::default()).await.is_err() {} };
+    soon(served).await;
+}
