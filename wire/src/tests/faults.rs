@@ -242,6 +242,51 @@ async fn a_connection_is_reset_after_so_many_messages() {
 }
 
 #[tokio::test]
+async fn a_frame_with_several_messages_passes_whole() {
+    let faults = Faults {
+        reset_after: Some(After::Messages(1)),
+        ..Faults::default()
+    };
+    let (tap, mut client, mut server) = ends(faults).await;
+    let two = frame(0, 0, 1, &greeting("Ann").repeat(2));
+    let said = [HELLO, &frame(1, 4, 1, &request()), &two].concat();
+    let more = frame(6, 0, 0, b"pingpong");
+    client
+        .write_all(&[&said[..], &more].concat())
+        .await
+        .unwrap();
+    let mut heard = Vec::new();
+    // A reset may take with it what was not read before.
+    let _ = server.read_to_end(&mut heard).await;
+    assert!(said.starts_with(&heard));
+    assert_eq!(end(&tap).await, End::ResetByTap);
+    let frames = tap.frames();
+    assert_eq!(frames.last().unwrap().messages().len(), 2);
+    let last = events(&tap).pop().unwrap().kind;
+    let passed = said.len() as u64;
+    assert!(matches!(last, EventKind::Closed { to_server, .. } if to_server == passed));
+}
+
+#[tokio::test]
+async fn a_delay_holds_eight_mebibytes_and_no_more() {
+    let faults = Faults {
+        delay: Duration::from_secs(3600),
+        ..Faults::default()
+    };
+    let (_tap, mut client, _server) = ends(faults).await;
+    let chunk = vec![0; 1024 * 1024];
+    let mut written = 0;
+    while let Ok(result) =
+        tokio::time::timeout(Duration::from_millis(500), client.write(&chunk)).await
+    {
+        written += result.unwrap();
+        assert!(written < 100 * 1024 * 1024, "all of this is held");
+    }
+    // What the system itself buffers comes on top.
+    assert!(written >= 8 * 1024 * 1024, "{written}");
+}
+
+#[tokio::test]
 async fn a_connection_stalls_after_so_many_messages() {
     let faults = Faults {
         stall_after: Some(After::Messages(3)),
