@@ -83,6 +83,28 @@ async fn handlers_still_see_the_address_of_their_caller() {
     assert!(text.starts_with("127.0.0.1:"), "{text:?}");
 }
 
+#[tokio::test]
+async fn tonic_alone_tries_again_at_once_when_there_are_no_descriptors() {
+    let (mut count, begin) = (0, Instant::now());
+    let (sender, done) = tokio::sync::oneshot::channel();
+    let mut sender = Some(sender);
+    let incoming = futures::stream::poll_fn(move |_| {
+        count += 1;
+        if count < 1000 {
+            return Poll::Ready(Some(Err::<TcpStream, _>(no_descriptors())));
+        }
+        if let Some(sender) = sender.take() {
+            sender.send(()).unwrap();
+        }
+        Poll::Pending
+    });
+    let server = Server::builder().add_service(GreeterServer::new(Addresses));
+    let server = tokio::spawn(server.serve_with_incoming(incoming));
+    soon(done).await.unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(30));
+    server.abort();
+}
+
 /// Returns these errors, and then connections.
 struct Faulty {
     errors: Mutex<VecDeque<io::Error>>,

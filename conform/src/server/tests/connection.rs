@@ -107,6 +107,15 @@ async fn small_frames_go_out_at_once() {
 }
 
 #[tokio::test]
+async fn tonic_alone_leaves_small_frames_waiting() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut incoming = TcpIncoming::from(listener);
+    let (_client, accepted) = tokio::join!(TcpStream::connect(address), incoming.next());
+    assert!(!accepted.unwrap().unwrap().nodelay().unwrap());
+}
+
+#[tokio::test]
 async fn the_clock_stops_at_the_first_call() {
     let (mut connection, mut client) = pair(HOUR).await;
     let mut read = Vec::new();
