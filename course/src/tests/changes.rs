@@ -2,81 +2,88 @@
 
 use super::*;
 
-type Break = fn(&Fixture);
-
+const PAGE: &str = "01-tiny/README.md";
 const TESTS: &str = "01-tiny/src/tests.rs";
-const LIB: &str = "01-tiny/src/lib.rs";
-const SOLUTION: &str = "01-tiny/solutions/1.patch";
-const BREAK: &str = "01-tiny/breaks/1.patch";
+const BREAKS: [&str; 2] = ["01-tiny/breaks/1.patch", "01-tiny/breaks/2.patch"];
+const SOLUTIONS: [&str; 3] = [
+    "01-tiny/solutions/1.patch",
+    "01-tiny/solutions/2.patch",
+    "01-tiny/solutions/3.patch",
+];
 
-#[test]
-fn breaks_and_solutions_are_put_to_the_test() {
-    let cases: [(Break, &str); 12] = [
-        (
-            |it| it.replace(TESTS, "double(2), 4", "double(2), 2"),
-            "exercise_1_doubles as shipped\n  expected: a test that fails\n  got:      it passes",
-        ),
-        (
-            |it| it.replace(SOLUTION, "2 * number", "3 * number"),
-            "solutions/1.patch\n  expected: a test that passes\n  got:      it fails:\n",
-        ),
-        (
-            |it| it.replace(SOLUTION, "2 * number", "number.max(1) * 2"),
-            "the lesson's other tests still pass\n  got:      FAILED: tests::doubles_zero_to_zero",
-        ),
-        (
-            |it| it.replace(SOLUTION, "2 * number", "2 * nothing"),
-            "solutions/1.patch\n  expected: code that compiles\n  got:      error",
-        ),
-        (
-            |it| it.replace(LIB, "/// Twice", "/// Two times"),
-            "solutions/1.patch\n  expected: a patch that applies",
-        ),
-        (
-            |it| it.replace(SOLUTION, "+++ b/01-tiny/src/lib", "+++ b/01-tiny/src/tests"),
-            "solutions/1.patch\n  expected: a change of the lesson, not of its tests",
-        ),
-        (
-            |it| it.replace(SOLUTION, "+++ b/01-tiny/src/lib", "+++ b/wire/src/main"),
-            "solutions/1.patch\n  expected: a change of the lesson or of its protos",
-        ),
-        (
-            |it| it.write(SOLUTION, ""),
-            "solutions/1.patch\n  expected: a patch that",
-        ),
-        (
-            |it| it.replace(BREAK, "good day", "good night"),
-            "cargo 01 client\n  expected (-), got (+):\n  - good day, Ann\n  + good night, Ann\n",
-        ),
-        (
-            |it| it.replace(BREAK, "good day, {name}", "good day, {nobody}"),
-            "breaks/1.patch\n  expected: code that compiles",
-        ),
-        (
-            |it| it.replace("01-tiny/breaks/2.patch", "number + 1", "number * 1"),
-            "\n  + test tests::doubles_zero_to_zero ... ok\n",
-        ),
-        (
-            |it| {
-                it.replace(
-                    "01-tiny/README.md",
-                    "heard: Ann\n   ```",
-                    "heard: Bob\n   ```",
-                )
-            },
-            "cargo 01 server\n  expected (-), got (+):\n  - ⋮\n  - heard: Bob\n",
-        ),
-    ];
-    for (break_it, complaint) in cases {
-        let mut fixture = Fixture::new();
-        break_it(&fixture);
-        fixture.course.limit = Duration::from_secs(5);
-        let found = changed(&fixture);
+/// A fixture with many things wrong takes as long as one with a single one.
+fn assert_found(break_it: fn(&Fixture), complaints: &[&str]) {
+    let mut fixture = Fixture::new();
+    break_it(&fixture);
+    fixture.course.limit = Duration::from_secs(20);
+    let found = changed(&fixture);
+    for complaint in complaints {
         assert!(
             found.contains(complaint),
             "{complaint}\nis missing in\n{found}"
         );
     }
+    let count = found.matches("\n  expected").count();
+    assert_eq!(count, complaints.len(), "{found}");
+}
+
+#[test]
+fn what_a_change_does_must_be_what_the_page_says() {
+    assert_found(
+        |it| {
+            it.replace(SOLUTIONS[0], "2 * number", "3 * number");
+            it.replace(SOLUTIONS[1], "number / 2", "nothing / 2");
+            it.replace(BREAKS[0], "good day", "good night");
+            it.replace(BREAKS[1], "number + 1", "number * 1");
+        },
+        &[
+            "solutions/1.patch\n  expected: a test that passes\n  got:      it fails:\n",
+            "solutions/2.patch\n  expected: code that compiles\n  got:      error",
+            "cargo 01 client\n  expected (-), got (+):\n  - good day, Ann\n  + good night, Ann\n",
+            "\n  + test tests::doubles_zero_to_zero ... ok\n",
+        ],
+    );
+}
+
+#[test]
+fn a_patch_changes_the_lesson_and_nothing_else() {
+    assert_found(
+        |it| {
+            it.replace(
+                SOLUTIONS[0],
+                "+++ b/01-tiny/src/lib",
+                "+++ b/01-tiny/src/tests",
+            );
+            it.replace(SOLUTIONS[1], "+++ b/01-tiny/src/lib", "+++ b/wire/src/main");
+            it.write(SOLUTIONS[2], "");
+            it.replace(BREAKS[0], "good day, {name}", "good day, {nobody}");
+        },
+        &[
+            "solutions/1.patch\n  expected: a change of the lesson, not of its tests",
+            "solutions/2.patch\n  expected: a change of the lesson or of its protos",
+            "solutions/3.patch\n  expected: a patch that",
+            "breaks/1.patch\n  expected: code that compiles",
+        ],
+    );
+}
+
+#[test]
+fn an_exercise_fails_as_shipped_and_its_solution_breaks_nothing() {
+    assert_found(
+        |it| {
+            it.replace(SOLUTIONS[0], "2 * number", "number.max(1) * 2");
+            it.replace(SOLUTIONS[1], "/// Half of", "/// One half of");
+            it.replace(TESTS, "negate(2), -2", "negate(2), 2");
+            it.replace(PAGE, "heard: Ann\n   ```", "heard: Bob\n   ```");
+        },
+        &[
+            "the lesson's other tests still pass\n  got:      FAILED: tests::doubles_zero_to_zero",
+            "solutions/2.patch\n  expected: a patch that applies",
+            "exercise_3_negates as shipped\n  expected: a test that fails\n  got:      it passes",
+            "solutions/3.patch\n  expected: a test that passes",
+            "cargo 01 server\n  expected (-), got (+):\n  - ⋮\n  - heard: Bob\n",
+        ],
+    );
 }
 
 /// What is wrong with the changes.
@@ -109,8 +116,8 @@ fn the_working_copy_stays_as_it_is_and_its_changes_are_seen() {
     assert_eq!(changed(&fixture), "");
     assert_eq!(contents(&fixture), before);
     // The second time the copies are there already, built from what was there before.
-    fixture.replace(SOLUTION, "2 * number", "3 * number");
-    fixture.replace(BREAK, "good day", "good night");
+    fixture.replace(SOLUTIONS[0], "2 * number", "3 * number");
+    fixture.replace(BREAKS[0], "good day", "good night");
     let (_, found) = checked(&fixture);
     assert!(
         found.contains("01 breaks NOT ok") && found.contains("01 solutions NOT ok"),
