@@ -25,7 +25,7 @@ use crate::grpc::{Descriptors, PREFIX, Raw, Source, fields};
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How much it may tell.
-const BYTES: usize = 16 * 1024 * 1024;
+const BYTES: usize = 8 * 1024 * 1024;
 
 /// How many questions it is asked: one a service, and one a file that is missing.
 const QUESTIONS: usize = 2_000;
@@ -94,8 +94,9 @@ impl Reflection {
             let answer = timeout(PATIENCE, ask(&server)).await;
             let next = match answer {
                 Ok(Ok(set)) => {
+                    let add = move || descriptors.decode_descriptor_set(Source::Server, &set);
                     // What can't be used leaves messages without names, no more.
-                    let _ = descriptors.decode_descriptor_set(Source::Server, &set);
+                    let _ = tokio::task::spawn_blocking(add).await;
                     State::Settled
                 }
                 Ok(Err(_)) if !last => State::NotAsked,

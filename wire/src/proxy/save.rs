@@ -45,6 +45,9 @@ const SMALL: usize = 1024 * 1024;
 /// How long a line may be: a set of descriptors takes most.
 const LINE: u64 = 64 * 1024 * 1024;
 
+/// How many bytes a line may hold; those that are written hold far fewer. Each may become a few events.
+const CHUNK: usize = 1024 * 1024;
+
 /// How many connections of a recording may be open at once.
 const CONNECTIONS: usize = 10_000;
 
@@ -415,6 +418,9 @@ impl Recording {
         let direction = direction_of(&object["direction"]);
         if let Some(bytes) = object["bytes"].as_str() {
             let bytes = BASE64_STANDARD.decode(bytes).ok()?;
+            if bytes.len() > CHUNK {
+                return None;
+            }
             let held = object["held"] == true;
             for mut event in decoder.read(direction?, &bytes, at) {
                 if let EventKind::Frame(frame) = &mut event.kind {

@@ -173,6 +173,9 @@ fn what_is_no_recording_is_named() {
     );
     let bytes = "{\"at\":1,\"connection\":1,\"direction\":\"to server\",\"bytes\":\"*\"}\n";
     assert!(error(&format!("{first}{bytes}")).ends_with("line 2: a line that can't be read"));
+    let much = "A".repeat(1_400_004);
+    let much = bytes.replace('*', &much);
+    assert!(error(&format!("{first}{much}")).ends_with("line 2: a line that can't be read"));
     let descriptors = "{\"descriptors\":\"AAAA\"}\n";
     assert!(error(&format!("{first}{descriptors}")).contains("descriptors that can't be used"));
     // Its writer was stopped in the middle of a line.
