@@ -40,7 +40,7 @@ impl bank_server::Bank for Bank {
         let permit = self.permits.clone().try_acquire_owned();
         let permit = permit.map_err(|_| Status::resource_exhausted("too many at once"))?;
         let bank = self.clone();
-        // A task of its own. If the caller hangs up, only its handle is dropped, and the task goes on.
+        // A task of its own. If the caller hangs up, only the handle is dropped: the task goes on.
         let task = task::spawn(async move {
             let _permit = permit;
             bank.carry_out(order).await

@@ -40,8 +40,8 @@ impl Ledger {
         self.book().coins
     }
 
-    /// Enters a new order, and changes the account by `change` coins. For an order that has come before it
-    /// changes nothing, and says how far that one has come. An error has changed nothing either.
+    /// Enters a new order, and changes the account by `change` coins. Of an order that has come
+    /// before, it only says how far it has come. An error has changed nothing.
     pub fn enter(&self, order: &Order, change: i64, step: Step) -> Result<Step, Status> {
         let mut book = self.book();
         match book.orders.get(&order.id) {

@@ -26,8 +26,8 @@ pub mod resend;
 #[cfg(test)]
 mod tests;
 
-/// Serves the bank on `listener`, and its branch on a free port, for as long as the future is polled.
-/// Says on `log` what became of the work.
+/// Serves the bank on `listener`, and its branch on a free port, for as long as the future is
+/// polled. Says on `log` what became of the work.
 ///
 /// # Errors
 ///
