@@ -1,105 +1,88 @@
-//! Slow square roots, many at once over one connection: what a channel is, seen from both of its ends.
+//! Slow square roots, many at once over one connection: a channel, seen from both of its ends.
 
 use std::time::Duration;
 
+use conform::connectivity::{self, State};
 use futures::{Stream, TryStreamExt};
-use tokio::sync::mpsc::UnboundedSender;
+use hyper_util::client::legacy::connect::HttpConnector;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc::Sender, watch};
 use tokio::time::sleep;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{self, Server};
+use tonic::transport::{self, Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
-use self::address::Listener;
-use self::calculator::Number;
-use self::calculator::calculator_server::{Calculator, CalculatorServer};
-use self::desk::Desk;
+use self::in_flight::InFlight;
+use self::proto::Number;
+use self::proto::calculator_server::{Calculator, CalculatorServer};
 
-pub mod address;
 pub mod blocking;
-pub mod desk;
-pub mod observer;
+mod in_flight;
 pub mod pool;
-pub mod until_closed;
-
-/// Generated from `protos/calculator.proto`.
-#[allow(missing_docs)]
-pub mod calculator {
-    tonic::include_proto!("calculator.v1");
-}
+pub mod proto;
 
 #[cfg(test)]
 mod tests;
 
 /// Serves the calculator on `listener`, for as long as the future is polled.
 ///
-/// Writes a line to `journal` for each connection, and one whenever no call is left to work on.
+/// Says on `log` when a connection comes in, and how many calls there were when none is left.
 ///
 /// # Errors
 ///
 /// If the listener fails.
-pub async fn serve(
-    listener: Listener,
-    journal: UnboundedSender<String>,
-) -> Result<(), transport::Error> {
-    let server = Server::builder().add_service(abacus(journal.clone()));
-    match listener {
-        Listener::Tcp(listener) => {
-            // tonic sets TCP_NODELAY by itself only where it binds the address itself.
-            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-            server.serve_with_incoming(counted(incoming, journal)).await
-        }
-        #[cfg(unix)]
-        Listener::Unix(listener, _file) => {
-            let incoming = tokio_stream::wrappers::UnixListenerStream::new(listener);
-            server.serve_with_incoming(counted(incoming, journal)).await
-        }
-    }
+pub async fn serve(listener: TcpListener, log: Sender<String>) -> Result<(), transport::Error> {
+    let incoming = counted(conform::server::incoming(listener), log.clone());
+    conform::server::builder()
+        .add_service(CalculatorServer::new(Abacus::new(log)))
+        .serve_with_incoming(incoming)
+        .await
 }
 
-/// Writes to `journal` when a connection comes in: its number, from 1.
-pub fn counted<I, C, E>(
-    incoming: I,
-    journal: UnboundedSender<String>,
-) -> impl Stream<Item = Result<C, E>>
+/// Says on `log` when a connection comes in: its number, from 1.
+fn counted<I, C, E>(incoming: I, log: Sender<String>) -> impl Stream<Item = Result<C, E>>
 where
     I: Stream<Item = Result<C, E>>,
 {
     let mut connections = 0;
     incoming.inspect_ok(move |_| {
         connections += 1;
-        // An error here means that nobody keeps a journal.
-        let _ = journal.send(format!("connection {connections}"));
+        let _ = log.try_send(format!("connection {connections}"));
     })
 }
 
-/// A calculator that thinks slowly, ready to be added to a server.
-pub fn abacus(journal: UnboundedSender<String>) -> CalculatorServer<Abacus> {
-    CalculatorServer::new(Abacus {
-        desk: Desk::new(journal),
-    })
+/// A calculator that needs a millisecond for each unit of a number, and a minute at most.
+struct Abacus {
+    in_flight: InFlight,
 }
 
-/// A calculator that needs a millisecond for each unit of a number: 400 ms for the square root of 400.
-#[derive(Debug)]
-pub struct Abacus {
-    desk: Desk,
+impl Abacus {
+    fn new(log: Sender<String>) -> Self {
+        let in_flight = InFlight::new(log);
+        Self { in_flight }
+    }
 }
 
 #[tonic::async_trait]
 impl Calculator for Abacus {
     async fn square_root(&self, request: Request<Number>) -> Result<Response<Number>, Status> {
-        let _call = self.desk.begin();
-        let Number { value } = request.into_inner();
-        // Fails for what is negative, no number at all, or longer than a clock can count.
-        let time = Duration::try_from_secs_f64(value / 1000.0).map_err(|_| {
-            Status::invalid_argument(format!("the square root of {value} would never be ready"))
-        })?;
-        // A sleep of nothing, too, would last until the timer's next tick.
-        if !time.is_zero() {
-            sleep(time).await;
-        }
-        Ok(Response::new(Number {
-            value: value.sqrt(),
-        }))
+        let _guard = self.in_flight.begin();
+        let number = request.into_inner().value;
+        let value = unary::square_root(number)?;
+        sleep(Duration::from_secs_f64(number.min(60_000.0) / 1000.0)).await;
+        Ok(Response::new(Number { value }))
     }
+}
+
+/// A lazy channel, and what state it is in.
+pub fn watched(endpoint: &Endpoint) -> (Channel, watch::Receiver<State>) {
+    let (connector, states) = connectivity::observe(connector());
+    (endpoint.connect_with_connector_lazy(connector), states)
+}
+
+/// Makes TCP connections, as tonic does where it's given no connector.
+fn connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    // Without it, small messages may wait for the acknowledgement of those before.
+    connector.set_nodelay(true);
+    connector
 }

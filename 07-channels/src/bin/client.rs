@@ -1,46 +1,24 @@
-//! Ten slow calls on one connection, calls with a connection each, and what state a channel is in.
+//! Many calls on one connection, calls with a connection each, and channels that connect late.
 
 use std::env;
 use std::error::Error;
-use std::io;
-use std::iter;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use channels::address::{Stream, dial};
-use channels::calculator::Number;
-use channels::calculator::calculator_client::CalculatorClient;
-use channels::observer::observe;
+use channels::proto::Number;
+use channels::proto::calculator_client::CalculatorClient;
+use channels::watched;
+use conform::deadline::ClientDeadlineLayer;
 use futures::future::try_join_all;
 use futures::stream::{FuturesUnordered, TryStreamExt};
-use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout};
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
-use tower::service_fn;
+use tower::Layer;
 
-/// On which no server listens.
-const NOBODY: &str = "http://127.0.0.1:1";
-
-#[tokio::main]
-async fn main() -> ExitCode {
-    let url = env::args()
-        .nth(1)
-        .unwrap_or_else(|| "http://127.0.0.1:50051".to_owned());
-    match run(&url).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("calling {url} failed: {}", reason(&*error));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn run(url: &str) -> Result<(), Box<dyn Error>> {
-    let endpoint = Endpoint::from_shared(url.to_owned())?;
-    // Eager: without a server this fails.
+async fn run(url: String) -> Result<(), Box<dyn Error>> {
+    let endpoint = Endpoint::from_shared(url)?;
     let channel = endpoint.connect().await?;
-    // By its first answer the client knows the server's limits. Only then is it safe to send many at once.
     println!("the root of 16 is {}", square_root(&channel, 16.0).await?);
 
     let begin = Instant::now();
@@ -49,60 +27,59 @@ async fn run(url: &str) -> Result<(), Box<dyn Error>> {
     let comparison = if is_short { "less" } else { "more" };
     println!("ten calls of 900 ms at once took {comparison} time than two in a row");
 
-    print!("a slow call and three faster ones, in the order of their answers:");
     let calls = [1600.0, 900.0, 400.0, 100.0].map(|value| square_root(&channel, value));
-    let mut answers = FuturesUnordered::from_iter(calls);
-    while let Some(root) = answers.try_next().await? {
-        print!(" {root}");
-    }
-    println!();
+    let roots: Vec<_> = FuturesUnordered::from_iter(calls).try_collect().await?;
+    println!("roots of 1600, 900, 400 and 100, as they came: {roots:?}");
 
-    print!("two calls, each with a connection of its own:");
     for value in [1.0, 4.0] {
-        print!(" {}", square_root(&endpoint.connect().await?, value).await?);
+        let channel = endpoint.connect().await?;
+        let root = square_root(&channel, value).await?;
+        println!("over a connection of its own, the root of {value}: {root}");
     }
-    println!();
 
-    println!("a lazy channel, on a slow road: {}", states(url).await?);
-    println!("a lazy channel to nobody: {}", states(NOBODY).await?);
+    for (name, endpoint) in [
+        ("this server", endpoint),
+        ("nobody", Endpoint::from_static("http://127.0.0.1:1")),
+    ] {
+        let (channel, states) = watched(&endpoint);
+        let before = *states.borrow();
+        let end = match square_root(&channel, 16.0).await {
+            Ok(root) => root.to_string(),
+            Err(status) => format!("{:?}", status.code()),
+        };
+        let after = *states.borrow();
+        println!("a lazy channel to {name}: {before}, then {end}, then {after}");
+    }
     Ok(())
 }
 
-/// Calls once over a lazy channel; returns its state before, its state meanwhile, the answer, and its state after.
-async fn states(url: &str) -> Result<String, Box<dyn Error>> {
-    let url = url.to_owned();
-    let endpoint = Endpoint::from_shared(url.clone())?;
-    let (connector, mut states) = observe(service_fn(move |_| dial_slowly(url.clone())));
-    let channel = endpoint.connect_with_connector_lazy(connector);
-    let before = *states.borrow_and_update();
-    let call = tokio::spawn({
-        let channel = channel.clone();
-        async move { square_root(&channel, 16.0).await }
-    });
-    states.changed().await?;
-    let meanwhile = *states.borrow_and_update();
-    let answer = match call.await? {
-        Ok(root) => root.to_string(),
-        Err(status) => format!("{:?}", status.code()),
-    };
-    let after = *states.borrow();
-    Ok(format!("{before}, {meanwhile}, {answer}, {after}"))
-}
-
-async fn dial_slowly(url: String) -> io::Result<TokioIo<Box<dyn Stream>>> {
-    sleep(Duration::from_millis(300)).await;
-    dial(&url).await
-}
-
 async fn square_root(channel: &Channel, value: f64) -> Result<f64, Status> {
-    let mut calculator = CalculatorClient::new(channel.clone());
+    let deadlines = ClientDeadlineLayer::new().default_timeout(Duration::from_secs(10));
+    let mut calculator = CalculatorClient::new(deadlines.layer(channel.clone()));
     let root = calculator.square_root(Number { value }).await?;
     Ok(root.into_inner().value)
 }
 
-/// The first cause of an error. What tonic says itself is no more than "transport error".
-fn reason<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    iter::successors(Some(error), |&error| error.source())
-        .last()
-        .unwrap_or(error)
+// The rest is the same in every client.
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let url = env::args()
+        .nth(1)
+        .unwrap_or("http://127.0.0.1:50051".into());
+    let result = if url.starts_with("http://") {
+        let run = timeout(Duration::from_secs(30), run(url.clone())).await;
+        run.unwrap_or(Err("no answer within 30 seconds".into()))
+    } else {
+        Err("the URL must begin with http:// (https:// is for lesson 14)".into())
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let cause = conform::status::explain(&*error);
+            eprintln!("calling {url} failed: {cause}");
+            eprintln!("this client needs the server that `cargo 07 server` starts");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! When a channel connects, and how often.
+//! When a channel connects: at once, or at its first call.
 
 use super::*;
 
@@ -19,7 +19,7 @@ async fn an_eager_channel_fails_without_a_server() {
 async fn a_lazy_channel_connects_at_its_first_call() {
     let (endpoint, mut lines) = start().await;
     let lazy = endpoint.connect_lazy();
-    // The server accepts in order: were there a connection of the lazy channel, it would be the first.
+    // The server accepts in order: if the lazy channel had a connection, that would be the first.
     let eager = endpoint.connect().await.unwrap();
     assert_eq!(square_root(&eager, 0.0).await.unwrap(), 0.0);
     assert_eq!(next_line(&mut lines).await, "connection 1");
@@ -31,25 +31,15 @@ async fn a_lazy_channel_connects_at_its_first_call() {
 #[tokio::test]
 async fn a_lazy_channel_without_a_server_fails_at_the_call() {
     let lazy = Endpoint::from_static(NOBODY).connect_lazy();
-    let status = soon(square_root(&lazy, 0.0)).await.unwrap_err();
-    assert_eq!(status.code(), Code::Unavailable);
+    let failed = soon("a failed call", square_root(&lazy, 0.0)).await;
+    assert_eq!(failed.unwrap_err().code(), Code::Unavailable);
 }
 
 #[tokio::test]
-async fn clones_share_one_connection() {
-    let (endpoint, mut lines) = start().await;
-    let clones = vec![endpoint.connect_lazy(); 10];
-    let calls = clones.iter().map(|clone| square_root(clone, 100.0));
-    try_join_all(calls).await.unwrap();
-    assert_eq!(count(&mut lines, 10).await.0, 1);
-}
-
-#[tokio::test]
-async fn a_channel_for_each_call_costs_a_connection_for_each_call() {
-    let (endpoint, mut lines) = start().await;
-    for _ in 0..10 {
-        let channel = endpoint.connect().await.unwrap();
-        square_root(&channel, 0.0).await.unwrap();
-    }
-    assert_eq!(count(&mut lines, 10).await.0, 10);
+async fn the_connections_of_a_watched_channel_wait_for_no_acknowledgement() {
+    let (endpoint, _lines) = start().await;
+    let mut connector = connector();
+    let connection = tower::Service::call(&mut connector, endpoint.uri().clone()).await;
+    let stream = connection.unwrap().into_inner();
+    assert!(stream.nodelay().unwrap(), "TCP_NODELAY");
 }

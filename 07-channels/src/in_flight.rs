@@ -2,16 +2,16 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::Sender;
 
-/// Where the calls lie that are being worked on.
+/// The calls that are being worked on.
 #[derive(Debug)]
-pub struct Desk {
-    journal: UnboundedSender<String>,
+pub struct InFlight {
+    log: Sender<String>,
     calls: Mutex<Calls>,
 }
 
-/// What happened since the desk was last empty.
+/// What has happened since there was last no call.
 #[derive(Debug, Default)]
 struct Calls {
     now: usize,
@@ -19,35 +19,34 @@ struct Calls {
     begun: usize,
 }
 
-impl Desk {
-    /// An empty desk. Whenever it gets empty again, it writes a line to `journal`.
-    pub fn new(journal: UnboundedSender<String>) -> Self {
-        Self {
-            journal,
-            calls: Mutex::default(),
-        }
+impl InFlight {
+    /// No calls yet. Whenever the last one ends, a line goes to `log`.
+    pub fn new(log: Sender<String>) -> Self {
+        let calls = Mutex::default();
+        Self { log, calls }
     }
 
-    /// Puts a call on the desk. It lies there until what is returned is dropped.
-    pub fn begin(&self) -> Call<'_> {
+    /// Counts a call until the guard is dropped.
+    pub fn begin(&self) -> Guard<'_> {
         let mut calls = self.calls();
         calls.now += 1;
         calls.begun += 1;
         calls.most = calls.most.max(calls.now);
-        Call(self)
+        Guard(self)
     }
 
     fn calls(&self) -> MutexGuard<'_, Calls> {
+        // Nothing that holds the lock panics, so the numbers are right.
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A call on a [`Desk`].
+/// One call in flight.
 #[derive(Debug)]
-pub struct Call<'a>(&'a Desk);
+pub struct Guard<'a>(&'a InFlight);
 
-impl Drop for Call<'_> {
-    /// Takes the call off the desk, however it ended: answered, refused, or cancelled.
+impl Drop for Guard<'_> {
+    /// However the call ended: answered, refused, or cancelled.
     fn drop(&mut self) {
         let mut calls = self.0.calls();
         calls.now -= 1;
@@ -57,7 +56,7 @@ impl Drop for Call<'_> {
                 1 => "1 call".to_owned(),
                 _ => format!("{begun} calls, at most {most} at once"),
             };
-            let _ = self.0.journal.send(line);
+            let _ = self.0.log.try_send(line);
         }
     }
 }
