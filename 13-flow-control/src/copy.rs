@@ -1,98 +1,55 @@
-//! Two ways to call `Copy`: one that never ends, and one that does.
+//! Two writers: one that gets stuck, and one that doesn't.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, Sender};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
-use crate::CHUNK;
-use crate::files::Chunk;
-use crate::files::archive_client::ArchiveClient;
+use crate::flow_windows::Client;
+use crate::proto::Chunk;
 
-/// Writes all chunks before it reads the first copy, and counts the bytes in `written`.
-///
-/// **A deadlock**, if there are more bytes than the windows of both directions hold: the server cannot send,
-/// so it does not read, so the client cannot send, so it does not come to reading.
-///
-/// # Errors
-///
-/// What the server answers.
-pub async fn write_then_read(
-    archive: &mut ArchiveClient<Channel>,
-    chunks: u64,
-    written: &AtomicU64,
-) -> Result<u64, Status> {
-    let (sender, requests) = mpsc::channel(1);
-    let replies = archive.copy(ReceiverStream::new(requests)).await?;
-    let replies = Replies::new(replies.into_inner());
-    write(sender, chunks, written).await;
-    read(replies).await
+/// How many bytes one message carries.
+pub const CHUNK: usize = 64 * 1024;
+
+/// Writes all chunks, and then reads all copies. Returns how many bytes came back.
+pub async fn write_then_read(files: &mut Client, chunks: usize) -> Result<usize, Status> {
+    let (sender, copies) = begin(files).await?;
+    write(sender, chunks).await;
+    read(copies).await
 }
 
-/// Writes and reads at the same time, so that neither waits for the other. Returns how many bytes came back.
-///
-/// # Errors
-///
-/// What the server answers.
-pub async fn write_and_read(
-    archive: &mut ArchiveClient<Channel>,
-    chunks: u64,
-    written: &AtomicU64,
-) -> Result<u64, Status> {
-    let (sender, requests) = mpsc::channel(1);
-    let replies = archive.copy(ReceiverStream::new(requests)).await?;
-    let replies = Replies::new(replies.into_inner());
-    let ((), copied) = tokio::join!(write(sender, chunks, written), read(replies));
+/// Writes and reads at the same time, so that neither waits for the other.
+pub async fn write_and_read(files: &mut Client, chunks: usize) -> Result<usize, Status> {
+    let (sender, copies) = begin(files).await?;
+    let ((), copied) = tokio::join!(write(sender, chunks), read(copies));
     copied
 }
 
-/// Hands over one chunk after the other. The sender is dropped at the end, which ends the upload.
-async fn write(sender: Sender<Chunk>, chunks: u64, written: &AtomicU64) {
+/// Never has more than `ahead` chunks under way that haven't come back.
+pub async fn write_ahead(_: &mut Client, _chunks: usize, _ahead: usize) -> Result<usize, Status> {
+    Err(Status::unimplemented("exercise 2"))
+}
+
+async fn begin(files: &mut Client) -> Result<(Sender<Chunk>, Streaming<Chunk>), Status> {
+    let (sender, requests) = mpsc::channel(1);
+    // Some servers send nothing, not even headers, before they have a message.
+    let _ = sender.try_send(Chunk::default());
+    let copies = files.copy(ReceiverStream::new(requests)).await?;
+    Ok((sender, copies.into_inner()))
+}
+
+async fn write(sender: Sender<Chunk>, chunks: usize) {
     for _ in 0..chunks {
         let data = vec![0; CHUNK];
-        // If nobody takes it, the call is over, and whoever reads learns why.
         if sender.send(Chunk { data }).await.is_err() {
             return;
         }
-        written.fetch_add(CHUNK as u64, Ordering::SeqCst);
     }
 }
 
-/// Replies that are read to their end, if need be after the caller has given up.
-///
-/// tonic does not cancel a call that is dropped while its upload waits for room: the call would stay open, and
-/// keep its windows and its connection. The room comes from reading. By then the upload's sender is dropped
-/// as well, so what is left to read is what lay in the windows.
-struct Replies(Option<Streaming<Chunk>>);
-
-impl Replies {
-    fn new(replies: Streaming<Chunk>) -> Self {
-        Self(Some(replies))
-    }
-
-    async fn next(&mut self) -> Result<Option<Chunk>, Status> {
-        match &mut self.0 {
-            Some(replies) => replies.message().await,
-            None => Ok(None),
-        }
-    }
-}
-
-impl Drop for Replies {
-    fn drop(&mut self) {
-        if let (Some(mut replies), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
-            runtime.spawn(async move { while let Ok(Some(_)) = replies.message().await {} });
-        }
-    }
-}
-
-async fn read(mut copies: Replies) -> Result<u64, Status> {
+async fn read(mut copies: Streaming<Chunk>) -> Result<usize, Status> {
     let mut bytes = 0;
-    while let Some(Chunk { data }) = copies.next().await? {
-        bytes += data.len() as u64;
+    while let Some(Chunk { data }) = copies.message().await? {
+        bytes += data.len();
     }
     Ok(bytes)
 }

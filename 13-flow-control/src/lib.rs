@@ -1,126 +1,116 @@
 //! Files that are sent no faster than they are read: flow control.
 
+use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use futures::StreamExt;
-use server_streaming::produce::produce;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::codegen::BoxStream;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{self, Server};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming, transport};
 
-use self::files::archive_server::{Archive, ArchiveServer};
-use self::files::part::Content;
-use self::files::{Chunk, DownloadRequest, HandedOver, Part, Receipt, Ticket};
-use self::shelf::Shelf;
-use self::tickets::Tickets;
-use self::windows::{CONNECTION_WINDOW, WINDOW};
+use self::flow_windows::{CONNECTION_WINDOW, WINDOW};
+use self::proto::files_server::{Files, FilesServer};
+use self::proto::{Chunk, DownloadRequest, InspectReply, Part};
+use self::root_dir::{RootDir, is_file_name};
+use self::sending::Sending;
 
 pub mod copy;
-pub mod document;
 pub mod download;
-pub mod film;
-pub mod screen;
-pub mod shelf;
-pub mod tickets;
-pub mod windows;
-
-/// Generated from `protos/files.proto`.
-#[allow(missing_docs)]
-pub mod files {
-    tonic::include_proto!("files.v1");
-}
+pub mod flow_windows;
+pub mod proto;
+pub mod root_dir;
+mod sending;
 
 #[cfg(test)]
 mod tests;
 
-/// How many bytes of a file one message carries.
-pub const CHUNK: usize = 64 * 1024;
+/// How many downloads may be open at once.
+const MAX_DOWNLOADS: usize = 64;
 
-/// Serves the files of `shelf` on `listener`, for as long as the future is polled.
+/// Serves the files in `root` on `listener`, for as long as the future is polled.
 ///
-/// Writes a line to `journal` whenever the work for a download ends.
-///
-/// # Errors
-///
-/// If the listener fails.
+/// Fails if the listener does. Says on `log` when a download waits, and how it ended.
 pub async fn serve(
     listener: TcpListener,
-    shelf: Shelf,
-    journal: UnboundedSender<String>,
+    root: RootDir,
+    log: mpsc::Sender<String>,
 ) -> Result<(), transport::Error> {
-    let keeper = Keeper {
-        shelf: Arc::new(shelf),
-        tickets: Tickets::default(),
-        journal,
+    let archive = Archive {
+        root: Arc::new(root),
+        permits: Arc::new(Semaphore::new(MAX_DOWNLOADS)),
+        log,
     };
-    // tonic sets TCP_NODELAY by itself only where it binds the address itself.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Server::builder()
+    conform::server::builder()
         // For what the server reads.
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .add_service(ArchiveServer::new(keeper))
-        .serve_with_incoming(incoming)
+        .add_service(FilesServer::new(archive))
+        .serve_with_incoming(conform::server::incoming(listener))
         .await
 }
 
-struct Keeper {
-    shelf: Arc<Shelf>,
-    tickets: Tickets,
-    journal: UnboundedSender<String>,
+struct Archive {
+    root: Arc<RootDir>,
+    permits: Arc<Semaphore>,
+    log: mpsc::Sender<String>,
 }
 
 #[tonic::async_trait]
-impl Archive for Keeper {
+impl Files for Archive {
     async fn download(
         &self,
         request: Request<DownloadRequest>,
     ) -> Result<Response<BoxStream<Part>>, Status> {
-        let DownloadRequest { name, offset } = request.into_inner();
-        let (shelf, wanted) = (self.shelf.clone(), name.clone());
-        // To open a file blocks, and so does to read it.
-        let document = task::spawn_blocking(move || shelf.open(&wanted))
-            .await
-            .map_err(|_panic| Status::internal("the file was not opened"))??;
-        document.check(offset)?;
-        let ticket = self.tickets.issue(offset);
-        let (count, journal) = (ticket.count(), self.journal.clone());
-        let parts = produce(move |replies| {
-            let sent = document.send(offset, ticket.number(), replies);
-            // An error here means that nobody keeps a journal.
-            let _ = journal.send(match &sent {
-                Ok(_) => format!("{name} from {offset}: handed over"),
-                Err(status) => format!("{name} from {offset}: {}", status.message()),
-            });
-            replies.send(Content::Checksum(sent?).into())
+        let name = request.into_inner().name;
+        if !is_file_name(&name) {
+            return Err(Status::invalid_argument("not a file's name"));
+        }
+        let permit = self.permits.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| Status::resource_exhausted("too many at once"))?;
+        let (file, size) = self.open(&name).await?;
+        // Room for one part. When it's taken, the download waits.
+        let (parts, stream) = mpsc::channel(1);
+        let log = self.log.clone();
+        task::spawn(async move {
+            let _permit = permit;
+            Sending { name, parts, log }.run(file, size).await;
         });
-        // tonic takes a part only when there is room for it.
-        let parts = parts.inspect(move |part| {
-            if let Ok(Some(Content::Data(data))) = part.as_ref().map(|part| &part.content) {
-                count.fetch_add(data.len() as u64, Ordering::SeqCst);
-            }
-        });
-        Ok(Response::new(Box::pin(parts)))
-    }
-
-    async fn progress(&self, request: Request<Ticket>) -> Result<Response<HandedOver>, Status> {
-        let bytes = self.tickets.look_up(request.into_inner().number)?;
-        Ok(Response::new(HandedOver { bytes }))
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
 
     async fn copy(
         &self,
         request: Request<Streaming<Chunk>>,
     ) -> Result<Response<BoxStream<Chunk>>, Status> {
+        // The stream of the requests is the stream of the replies.
         Ok(Response::new(Box::pin(request.into_inner())))
     }
 
-    async fn inspect(&self, _: Request<Streaming<Chunk>>) -> Result<Response<Receipt>, Status> {
-        Err(Status::unimplemented("exercise 2"))
+    async fn inspect(
+        &self,
+        _: Request<Streaming<Chunk>>,
+    ) -> Result<Response<InspectReply>, Status> {
+        Err(Status::unimplemented("exercise 1"))
+    }
+}
+
+impl Archive {
+    async fn open(&self, name: &str) -> Result<(File, u64), Status> {
+        let (root, wanted) = (self.root.clone(), name.to_owned());
+        // Opening a file blocks its thread.
+        let opened = task::spawn_blocking(move || root.open(&wanted)).await;
+        let opened = opened.map_err(Into::into).and_then(|opened| opened);
+        opened.map_err(|error: io::Error| match error.kind() {
+            // One answer for both, so that it doesn't tell which files exist.
+            ErrorKind::NotFound | ErrorKind::PermissionDenied => Status::not_found("no such file"),
+            _ => {
+                let line = format!("{name}: can't be opened: {error}");
+                let _ = self.log.try_send(line);
+                Status::unavailable("the file can't be opened now")
+            }
+        })
     }
 }

@@ -1,95 +1,77 @@
-//! Downloads a film with a pause, hangs up and goes on, asks for what it may not have, and gets stuck once.
+//! Downloads a film with a pause, asks for what it can't have, and gets stuck once.
 
 use std::env;
 use std::error::Error;
-use std::iter;
 use std::process::ExitCode;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use flow_control::CHUNK;
-use flow_control::copy::{write_and_read, write_then_read};
-use flow_control::download::{Download, Received};
-use flow_control::files::archive_client::ArchiveClient;
-use flow_control::film;
-use flow_control::screen::Screen;
-use flow_control::windows::{AHEAD, endpoint};
+use conform::status::escape;
+use flow_control::copy::{CHUNK, write_and_read, write_then_read};
+use flow_control::download::read_download;
+use flow_control::flow_windows::connect;
+use flow_control::proto::DownloadRequest;
+use flow_control::root_dir::FILM;
 use tokio::time::{sleep, timeout};
-use tonic::Status;
-use tonic::transport::Channel;
+
+async fn run(url: String) -> Result<(), Box<dyn Error>> {
+    let mut files = connect(url).await?;
+
+    println!("{}:", FILM.0);
+    let parts = files.download(request(FILM.0)).await?.into_inner();
+    println!("  it has begun, and nobody reads it for three seconds");
+    sleep(Duration::from_secs(3)).await;
+    let mut shown = 0;
+    let show = |received, size| {
+        while shown < 4 && received * 4 >= size * (shown + 1) {
+            shown += 1;
+            println!("  {:<4} {} %", "#".repeat(shown as usize), shown * 25);
+        }
+    };
+    read_download(parts, show).await?;
+    println!("  the checksum is right");
+
+    for name in ["../Cargo.toml", "desert.film"] {
+        let opened = files.download(request(name)).await;
+        let status = opened.err().ok_or("it was opened")?;
+        println!("{name}: {:?}: {}", status.code(), escape(status.message()));
+    }
+
+    // As much as the film, which is more than the windows of both directions hold.
+    let chunks = FILM.1 as usize / CHUNK;
+    match timeout(Duration::from_secs(2), write_then_read(&mut files, chunks)).await {
+        Ok(copied) => println!("written, then read: {} bytes came back", copied?),
+        Err(_) => println!("written, then read: stuck for two seconds, given up"),
+    }
+    let copied = write_and_read(&mut files, chunks).await?;
+    println!("written and read at once: {copied} bytes came back");
+    Ok(())
+}
+
+fn request(name: &str) -> DownloadRequest {
+    let name = name.to_owned();
+    DownloadRequest { name }
+}
+
+// The rest is the same in every client.
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let url = env::args()
         .nth(1)
-        .unwrap_or_else(|| "http://127.0.0.1:50051".to_owned());
-    match run(&url).await {
+        .unwrap_or("http://127.0.0.1:50051".into());
+    let result = if url.starts_with("http://") {
+        let run = timeout(Duration::from_secs(30), run(url.clone())).await;
+        run.unwrap_or(Err("no answer within 30 seconds".into()))
+    } else {
+        Err("the URL must begin with http:// (https:// is for lesson 14)".into())
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("calling {url} failed: {}", reason(&*error));
+            let cause = conform::status::explain(&*error);
+            eprintln!("calling {url} failed: {cause}");
+            eprintln!("this client needs the server that `cargo 13 server` starts");
             ExitCode::FAILURE
         }
     }
-}
-
-async fn run(url: &str) -> Result<(), Box<dyn Error>> {
-    let channel = endpoint(url)?.connect().await?;
-    let mut archive = ArchiveClient::new(channel);
-
-    println!("{}, with a pause:", film::NAME);
-    let mut film = Download::begin(&mut archive, film::NAME, Received::default()).await?;
-    let mut screen = Screen::new(&film);
-    screen.show(&mut film, 25).await?;
-    pause(&mut archive, &film).await?;
-    screen.show(&mut film, 100).await?;
-
-    println!("the first half:");
-    let mut film = Download::begin(&mut archive, film::NAME, Received::default()).await?;
-    Screen::new(&film).show(&mut film, 50).await?;
-    let half = film.hang_up(&mut archive).await?;
-    println!("the other half:");
-    let mut film = Download::begin(&mut archive, film::NAME, half).await?;
-    Screen::new(&film).show(&mut film, 100).await?;
-
-    for name in ["../Cargo.toml", "/etc/passwd", "desert.film"] {
-        match Download::begin(&mut archive, name, Received::default()).await {
-            Ok(_) => println!("{name}: opened"),
-            Err(status) => println!("{name}: {:?}: {}", status.code(), status.message()),
-        }
-    }
-
-    // As much as the film, which is more than the windows of both directions hold.
-    let (chunks, written) = (film::SIZE / CHUNK as u64, AtomicU64::new(0));
-    let stuck = write_then_read(&mut archive, chunks, &written);
-    match timeout(Duration::from_secs(2), stuck).await {
-        Ok(copied) => println!("written, then read: {} bytes came back", copied?),
-        Err(_elapsed) => println!("written, then read: stuck"),
-    }
-    let copied = write_and_read(&mut archive, chunks, &written).await?;
-    println!("written and read at once: {copied} bytes came back");
-    Ok(())
-}
-
-/// Reads nothing, until the server has handed over nothing more for half a second.
-async fn pause(archive: &mut ArchiveClient<Channel>, film: &Download) -> Result<(), Status> {
-    let mut ahead = film.ahead(archive).await?;
-    let mut before = None;
-    while before.replace(ahead) != Some(ahead) {
-        sleep(Duration::from_millis(500)).await;
-        ahead = film.ahead(archive).await?;
-    }
-    let verdict = if ahead <= AHEAD {
-        "stays"
-    } else {
-        "does not stay"
-    };
-    println!("  paused: the server {verdict} within {} KiB", AHEAD / 1024);
-    Ok(())
-}
-
-/// The first cause of an error. What tonic says itself is no more than "transport error".
-fn reason<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    iter::successors(Some(error), |&error| error.source())
-        .last()
-        .unwrap_or(error)
 }

@@ -2,95 +2,71 @@
 
 use super::*;
 
-/// The lesson's answer to what it does not serve, whatever it is.
-const NO_SUCH_FILE: (Code, &str) = (Code::NotFound, "there is no such file");
-
-async fn answer(stub: &mut Stub, name: &str) -> (Code, String) {
-    let status = soon(refusal(stub, name, 0)).await;
-    assert!(status.details().is_empty() && status.metadata().get("path").is_none());
+async fn answer(files: &mut Client, name: &str) -> (Code, String) {
+    let status = download(files, name).await.unwrap_err();
+    assert!(status.details().is_empty(), "{name:?}: {status}");
     (status.code(), status.message().to_owned())
 }
 
-async fn assert_no_such_file(stub: &mut Stub, name: &str) {
-    let (code, message) = answer(stub, name).await;
-    assert_eq!((code, message.as_str()), NO_SUCH_FILE, "{name:?}");
-}
-
 #[tokio::test]
-async fn files_in_folders_of_the_folder_are_served() {
-    let (served, mut stub) = Served::with("top", 3).await;
-    fs::create_dir(served.folder.path().join("reels")).unwrap();
-    fs::write(served.folder.path().join("reels/one two ü.film"), "frames").unwrap();
-    for (name, size) in [("top", 3), ("reels/one two ü.film", 6)] {
-        let film = begin(&mut stub, name, &Received::default()).await.unwrap();
-        assert_eq!(film.size(), size);
-    }
-}
-
-#[tokio::test]
-async fn names_that_lead_out_or_are_none_are_refused_without_a_look_at_the_disk() {
-    let (served, mut stub) = Served::with("top", 3).await;
+async fn what_is_not_the_name_of_a_file_is_refused_without_a_look_at_the_disk() {
+    let (served, mut files) = Served::with_file("top", 3).await;
     let absolute = served.folder.path().join("top");
-    let folder = served.folder.path().file_name().unwrap();
-    let there_and_back = format!("../{}/top", folder.to_str().unwrap());
-    let names = [
+    let (long, longer) = ("x".repeat(256), "x".repeat(100_000));
+    for name in [
         "",
         ".",
         "..",
         "/",
         "./top",
         "../top",
-        "../nothing",
-        "../../../../../../../../etc/passwd",
+        "../../etc/passwd",
         "top/../top",
-        "top/..",
-        "reels/../../top",
+        "top/",
+        "a/b",
         "/etc/passwd",
-        "//etc/passwd",
         "C:\\Windows\\win.ini",
         "C:top",
-        "\\\\server\\share\\file",
+        "\\\\server\\share",
         "..\\top",
         "top::$DATA",
         "top\0",
-        "top\0.film",
         "\0",
+        ".hidden",
+        "a b",
+        "\u{1b}[2J",
+        "fil\u{301}m",
+        "a\nb: handed over",
         absolute.to_str().unwrap(),
-        &there_and_back,
-    ];
-    let first = answer(&mut stub, names[0]).await;
-    assert_eq!(first.0, Code::InvalidArgument);
-    for name in names {
-        assert_eq!(answer(&mut stub, name).await, first, "{name:?}");
+        &long,
+        &longer,
+    ] {
+        let expected = (Code::InvalidArgument, "not a file's name".to_owned());
+        assert_eq!(answer(&mut files, name).await, expected, "{name:?}");
     }
+}
+
+fn no_such_file() -> (Code, String) {
+    (Code::NotFound, "no such file".to_owned())
 }
 
 #[tokio::test]
 async fn what_is_no_file_is_not_found() {
-    let (served, mut stub) = Served::with("top", 3).await;
-    fs::create_dir(served.folder.path().join("reels")).unwrap();
-    let (long, deep) = ("x".repeat(100_000), "x/".repeat(10_000) + "x");
-    for name in [
-        "nothing",
-        "reels",
-        "reels/",
-        "reels/nothing",
-        "top/nothing",
-        "top/",
-        &long,
-        &deep,
-    ] {
-        assert_no_such_file(&mut stub, name).await;
+    let (served, mut files) = Served::with_file("top", 3).await;
+    fs::create_dir(served.folder.path().join("folder")).unwrap();
+    for name in ["nothing", "folder"] {
+        assert_eq!(answer(&mut files, name).await, no_such_file(), "{name:?}");
     }
+    let parts = download(&mut files, "top").await.unwrap();
+    assert_eq!(read_all(parts).await.unwrap(), 3);
 }
 
-/// The same answer for a link to a file, to a folder, to nothing, and to itself.
 #[cfg(unix)]
 #[tokio::test]
 async fn links_are_followed_only_within_the_folder() {
     use std::os::unix::fs::symlink;
 
-    let (served, mut stub) = Served::with("top", 3).await;
+    let (served, mut files) = Served::with_file("top", 3).await;
     let (folder, outside) = (served.folder.path(), TempDir::new().unwrap());
     let secret = outside.path().join("secret");
     fs::write(&secret, "a secret").unwrap();
@@ -98,7 +74,6 @@ async fn links_are_followed_only_within_the_folder() {
     symlink(&secret, folder.join("file")).unwrap();
     symlink(outside.path(), folder.join("folder")).unwrap();
     symlink(outside.path().join("nothing"), folder.join("nothing")).unwrap();
-    symlink("itself", folder.join("itself")).unwrap();
     symlink("file", folder.join("twice")).unwrap();
     symlink("..", folder.join("up")).unwrap();
     // A folder whose name begins with the name of the one that is served.
@@ -106,46 +81,44 @@ async fn links_are_followed_only_within_the_folder() {
     fs::create_dir(&neighbour).unwrap();
     fs::write(neighbour.join("secret"), "a secret").unwrap();
     symlink(neighbour.join("secret"), folder.join("neighbour")).unwrap();
-
-    let film = begin(&mut stub, "inside", &Received::default())
-        .await
-        .unwrap();
-    assert_eq!(film.size(), 3);
-    for name in [
-        "file",
-        "folder",
-        "folder/secret",
-        "folder/none",
-        "nothing",
-        "itself",
-        "twice",
-        "up",
-        "neighbour",
-    ] {
-        assert_no_such_file(&mut stub, name).await;
-    }
-    fs::remove_dir_all(neighbour).unwrap();
-}
-
-/// To open a pipe that nobody writes to would take for ever.
-#[cfg(unix)]
-#[tokio::test]
-async fn sockets_and_devices_are_not_found() {
-    let (served, mut stub) = Served::with("top", 3).await;
-    let folder = served.folder.path();
-    let _socket = std::os::unix::net::UnixListener::bind(folder.join("socket")).unwrap();
+    // Opening a pipe that nobody writes to would take for ever.
     let made = std::process::Command::new("mkfifo")
         .arg(folder.join("pipe"))
         .status();
     assert!(made.unwrap().success());
-    for name in ["socket", "pipe"] {
-        assert_no_such_file(&mut stub, name).await;
+
+    for name in [
+        "file",
+        "folder",
+        "nothing",
+        "twice",
+        "up",
+        "neighbour",
+        "pipe",
+    ] {
+        assert_eq!(answer(&mut files, name).await, no_such_file(), "{name:?}");
     }
+    let parts = download(&mut files, "inside").await.unwrap();
+    assert_eq!(read_all(parts).await.unwrap(), 3);
+    fs::remove_dir_all(neighbour).unwrap();
+}
+
+/// An error that isn't about this file says "come again", and a line in the log says why.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_can_not_be_opened_now_is_not_a_missing_file() {
+    let (mut served, mut files) = Served::with_file("top", 3).await;
+    // A link to itself: the system gives up with an error that is neither "missing" nor "denied".
+    std::os::unix::fs::symlink("itself", served.folder.path().join("itself")).unwrap();
+    let expected = (Code::Unavailable, "the file can't be opened now".to_owned());
+    assert_eq!(answer(&mut files, "itself").await, expected);
+    let line = served.next_line().await;
+    assert!(line.starts_with("itself: can't be opened: "), "{line}");
 }
 
 #[test]
 fn the_folder_itself_must_exist() {
     let folder = TempDir::new().unwrap();
-    Shelf::new(folder.path()).unwrap();
-    Shelf::new(folder.path().join("nothing")).unwrap_err();
+    RootDir::new(folder.path()).unwrap();
+    RootDir::new(folder.path().join("nothing")).unwrap_err();
 }

@@ -1,12 +1,14 @@
 //! Small messages that nobody reads: the connection is cut, long before a window is full.
 
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use futures::stream;
+use futures::{StreamExt, stream};
+use tonic::transport::Server;
 
 use super::*;
+use crate::proto::files_client::FilesClient;
 
-/// An archive that answers `Copy` with one chunk after the other, all of a size, without end.
+/// Answers `Copy` with one chunk after the other, all of a size, without end.
 struct Fountain {
     size: usize,
     sent: Arc<AtomicU64>,
@@ -23,16 +25,13 @@ impl Drop for Over {
 }
 
 #[tonic::async_trait]
-impl Archive for Fountain {
+impl Files for Fountain {
     async fn copy(
         &self,
         _: Request<Streaming<Chunk>>,
     ) -> Result<Response<BoxStream<Chunk>>, Status> {
-        let (data, sent, over) = (
-            vec![0; self.size],
-            self.sent.clone(),
-            Over(self.is_over.clone()),
-        );
+        let (data, sent) = (vec![0; self.size], self.sent.clone());
+        let over = Over(self.is_over.clone());
         let chunks = stream::repeat_with(move || {
             let _over = &over;
             sent.fetch_add(1, Ordering::SeqCst);
@@ -49,10 +48,7 @@ impl Archive for Fountain {
 
 /// Reads nothing until the server is held up or cut off. Then reads all, and returns how that ended.
 async fn drink(size: usize) -> Result<u64, Status> {
-    let (sent, is_over) = (
-        Arc::new(AtomicU64::new(0)),
-        Arc::new(AtomicBool::new(false)),
-    );
+    let (sent, is_over) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
     let fountain = Fountain {
         size,
         sent: sent.clone(),
@@ -60,21 +56,21 @@ async fn drink(size: usize) -> Result<u64, Status> {
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let server = Server::builder().add_service(ArchiveServer::new(fountain));
-    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+    let server = Server::builder().add_service(FilesServer::new(fountain));
+    tokio::spawn(server.serve_with_incoming(conform::server::incoming(listener)));
     // The windows that tonic has by itself.
-    let mut stub = Stub::connect(url).await.unwrap();
-    let mut chunks = stub.copy(stream::pending()).await.unwrap().into_inner();
+    let mut files = FilesClient::connect(url).await.unwrap();
+    let mut chunks = files.copy(stream::pending()).await.unwrap().into_inner();
     // Some bytes of each message are its prefixes.
-    let full = 2 * 1024 * 1024 / (size as u64 + 32);
-    soon(async {
+    let full = 2 * MIB / (size as u64 + 32);
+    let held_up = async {
         while sent.load(Ordering::SeqCst) < full && !is_over.load(Ordering::SeqCst) {
             task::yield_now().await;
         }
-    })
-    .await;
+    };
+    soon("a full window, or the end", held_up).await;
     for read in 0..2 * full {
-        if soon(chunks.message()).await?.is_none() {
+        if soon("a chunk", chunks.message()).await?.is_none() {
             return Ok(read);
         }
     }
@@ -82,7 +78,7 @@ async fn drink(size: usize) -> Result<u64, Status> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tonic_cuts_a_connection_on_which_small_messages_lie_unread() {
+async fn tonic_alone_cuts_a_connection_on_which_small_messages_lie_unread() {
     let status = drink(2).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
 }

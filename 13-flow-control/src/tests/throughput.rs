@@ -2,27 +2,25 @@
 
 use std::time::Instant;
 
-use tonic::transport::Endpoint;
+use tonic::transport::{Endpoint, Server};
 use wire::{Direction, Payload, Tap};
 
 use super::*;
-use crate::windows::{CONNECTION_WINDOW, WINDOW};
+use crate::proto::files_client::FilesClient;
 
 /// One way. There and back it is twice as long.
 const DELAY: Duration = Duration::from_millis(20);
 
-/// Downloads some MiB of the film over a long way, and returns the bytes per second.
+/// Downloads so many bytes over a long way, and returns the bytes per second.
 async fn throughput(size: u64, set: impl FnOnce(Endpoint) -> Endpoint) -> f64 {
-    let (served, _near) = Served::with("large", size).await;
+    let (served, _near) = Served::with_file("large", size).await;
     let tap = Tap::start(&served.url).await.unwrap();
     tap.delay(DELAY);
-    let endpoint = set(Channel::from_shared(tap.url()).unwrap());
-    let mut stub = Stub::new(endpoint.connect().await.unwrap());
-    let mut film = begin(&mut stub, "large", &Received::default())
-        .await
-        .unwrap();
+    let endpoint = set(Endpoint::from_shared(tap.url()).unwrap());
+    let mut files = FilesClient::new(endpoint.connect().await.unwrap());
+    let parts = files.download(request("large")).await.unwrap();
     let began = Instant::now();
-    while soon(film.chunk()).await.unwrap().is_some() {}
+    assert_eq!(read_all(parts.into_inner()).await.unwrap(), size);
     size as f64 / began.elapsed().as_secs_f64()
 }
 
@@ -37,11 +35,11 @@ fn window(size: u32) -> impl FnOnce(Endpoint) -> Endpoint {
 #[tokio::test]
 async fn a_window_is_what_goes_over_a_long_way_in_one_round_trip() {
     let round_trip = 2.0 * DELAY.as_secs_f64();
-    let small = throughput(1 << 20, window(64 * 1024)).await;
+    let small = throughput(MIB, window(64 * 1024)).await;
     let most = 64.0 * 1024.0 / round_trip;
     // The first window has come before the clock is looked at.
     assert!(small <= 1.25 * most, "{small} of {most} bytes a second");
-    let large = throughput(1 << 20, window(1024 * 1024)).await;
+    let large = throughput(MIB, window(1024 * 1024)).await;
     assert!(
         large >= 2.0 * small,
         "{large} against {small} bytes a second"
@@ -51,19 +49,18 @@ async fn a_window_is_what_goes_over_a_long_way_in_one_round_trip() {
 #[tokio::test]
 #[ignore = "measurement: prints the throughput for each window, over a connection with a delay"]
 async fn throughput_for_each_window() {
-    let round_trip = 2 * DELAY;
-    println!("{} ms there and back", round_trip.as_millis());
+    println!("{} ms there and back", 2 * DELAY.as_millis());
     println!("   window     MiB/s");
     let mut rows = Vec::new();
     for kib in [16, 32, 64, 128, 256, 512, 1024, 2048] {
         let size = (kib << 10) * 24;
-        let rate = throughput(size.min(16 << 20), window(kib as u32 * 1024)).await;
+        let rate = throughput(size.min(16 * MIB), window(kib as u32 * 1024)).await;
         rows.push((format!("{kib} KiB"), rate));
     }
-    let rate = throughput(16 << 20, |it| it.http2_adaptive_window(true)).await;
+    let rate = throughput(16 * MIB, |it| it.http2_adaptive_window(true)).await;
     rows.push(("adaptive".to_owned(), rate));
     for (window, rate) in rows {
-        let rate = rate / f64::from(1 << 20);
+        let rate = rate / MIB as f64;
         println!(
             "{window:>9} {rate:9.2}  {}",
             "#".repeat(rate.ceil() as usize)
@@ -71,59 +68,59 @@ async fn throughput_for_each_window() {
     }
 }
 
-/// The sizes that the first frames of a connection tell: of a call's window, and by how much that of the
-/// connection is larger than the 65,535 bytes with which it begins.
-async fn told(tap: &Tap, direction: Direction) -> (u32, u32) {
+/// What the first frames of a connection say: the window of a call, and that of the connection.
+async fn announced(tap: &Tap, direction: Direction) -> (u32, u32) {
     const INITIAL_WINDOW_SIZE: u16 = 4;
-    let settings = tap
-        .wait_for(|it| {
-            it.direction == direction
-                && matches!(&it.payload, Payload::Settings(set) if !set.is_empty())
-        })
-        .await;
-    let more = tap
-        .wait_for(|it| {
-            it.direction == direction
-                && it.stream == 0
-                && matches!(it.payload, Payload::WindowUpdate(_))
-        })
-        .await;
-    let (Payload::Settings(settings), Payload::WindowUpdate(more)) =
-        (settings.payload, more.payload)
-    else {
+    let settings = tap.wait_for(|it| {
+        let is_set = matches!(&it.payload, Payload::Settings(set) if !set.is_empty());
+        it.direction == direction && is_set
+    });
+    let more = tap.wait_for(|it| {
+        let is_update = matches!(it.payload, Payload::WindowUpdate(_));
+        it.direction == direction && it.stream == 0 && is_update
+    });
+    let settings = soon("SETTINGS", settings).await.payload;
+    let more = soon("WINDOW_UPDATE", more).await.payload;
+    let (Payload::Settings(settings), Payload::WindowUpdate(more)) = (settings, more) else {
         unreachable!()
     };
-    let of_a_call = settings
-        .iter()
-        .find(|(number, _)| *number == INITIAL_WINDOW_SIZE);
-    (of_a_call.map_or(65_535, |(_, size)| *size), 65_535 + more)
+    let mut settings = settings.into_iter();
+    let of_a_call = settings.find(|(number, _)| *number == INITIAL_WINDOW_SIZE);
+    // A connection begins with 65,535 bytes, and so does a call.
+    (of_a_call.map_or(65_535, |(_, size)| size), 65_535 + more)
 }
 
-/// An archive that answers nothing: only its windows are looked at.
+/// Only its windows are looked at.
 struct Nobody;
 
 #[tonic::async_trait]
-impl Archive for Nobody {}
+impl Files for Nobody {}
 
 #[tokio::test]
-async fn tonic_has_larger_windows_than_its_documentation_says() {
+async fn tonic_alone_has_larger_windows_than_its_documentation_says() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = Server::builder().add_service(ArchiveServer::new(Nobody));
-    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+    let server = Server::builder().add_service(FilesServer::new(Nobody));
+    tokio::spawn(server.serve_with_incoming(conform::server::incoming(listener)));
     let tap = Tap::start(address).await.unwrap();
-    let _stub = Stub::connect(tap.url()).await.unwrap();
+    let _files = FilesClient::connect(tap.url()).await.unwrap();
     let mib = 1024 * 1024;
-    assert_eq!(told(&tap, Direction::ToServer).await, (2 * mib, 5 * mib));
-    assert_eq!(told(&tap, Direction::ToClient).await, (mib, mib));
+    assert_eq!(
+        announced(&tap, Direction::ToServer).await,
+        (2 * mib, 5 * mib)
+    );
+    assert_eq!(announced(&tap, Direction::ToClient).await, (mib, mib));
 }
 
 #[tokio::test]
 async fn this_lesson_sets_the_windows_at_both_ends() {
     let served = Served::start().await;
     let tap = Tap::start(&served.url).await.unwrap();
-    let _channel = endpoint(&tap.url()).unwrap().connect().await.unwrap();
+    let _files = connect(tap.url()).await.unwrap();
     for direction in [Direction::ToServer, Direction::ToClient] {
-        assert_eq!(told(&tap, direction).await, (WINDOW, CONNECTION_WINDOW));
+        assert_eq!(
+            announced(&tap, direction).await,
+            (WINDOW, CONNECTION_WINDOW)
+        );
     }
 }
