@@ -14,7 +14,8 @@
 //!   half of it. Now and then the handler is dropped instead.
 //! * The handler's future is dropped when the call is cancelled, but a task that it has spawned, or
 //!   a thread, learns nothing of it.
-//! * On the client, dropping a call cancels it. There is nothing that says CANCELLED to its caller.
+//! * On the client, dropping a call cancels it, but dropping the replies of a bidirectional call
+//!   doesn't while its request stream is open. And there is nothing that says CANCELLED to a caller.
 //!
 //! # Example
 //!
@@ -84,13 +85,12 @@
 //! # }
 //! ```
 //!
+//! On a client, [`CancelOnDropLayer`] cancels a bidirectional call too when its replies are dropped.
+//!
 //! # What can't be cured here
 //!
 //! * The handler of an upload that broke off is sometimes dropped before it sees ABORTED: then it
 //!   doesn't commit either. What has to happen in both cases belongs into a drop guard.
-//! * Dropping the replies of a bidirectional call doesn't cancel it while its request stream is
-//!   open. Close the request stream with an error, or give the call a deadline: the module
-//!   `deadline` ends it.
 //! * A bidirectional call that is dropped while its upload waits for the server's window stays
 //!   open, and its connection with it: hyper looks at neither the upload nor the drop while it
 //!   waits.
@@ -102,9 +102,11 @@
 use tonic::{Request, Status};
 
 mod aborted_upload;
+mod on_drop;
 mod token;
 
 pub use self::aborted_upload::{DetectAbortedUpload, DetectAbortedUploadLayer};
+pub use self::on_drop::{CancelOnDrop, CancelOnDropLayer};
 pub use self::token::{Cancellation, CancellationLayer, ResponseFuture};
 pub use tokio_util::sync::CancellationToken;
 

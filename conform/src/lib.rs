@@ -32,15 +32,15 @@
 //! # The order of layers
 //!
 //! A layer covers what stands below it. On a client, from the outside in: `deadline` covers
-//! everything; `error_details` has to see a response before anything reads its status; then
-//! `message_limit`, `status`, and `metadata` next to the channel. On a server `panic` covers
-//! everything; `deadline` stops the rest; then `cancel`, `message_limit`, `metadata` next to the
+//! everything, then `cancel`; `error_details` has to see a response before anything reads its status;
+//! then `message_limit`, `status`, and `metadata` next to the channel. On a server `panic` covers
+//! everything; `deadline` stops the rest; then `cancel`, `message_limit`, and `metadata` next to the
 //! handler.
 //!
 //! ```
 //! use std::time::Duration;
 //!
-//! use conform::cancel::{CancellationLayer, DetectAbortedUploadLayer};
+//! use conform::cancel::{CancelOnDropLayer, CancellationLayer, DetectAbortedUploadLayer};
 //! use conform::deadline::{ClientDeadlineLayer, ServerDeadlineLayer};
 //! use conform::error_details::SanitizeDetailsLayer;
 //! use conform::message_limit::{ClientMessageLimitLayer, ServerMessageLimitLayer};
@@ -88,6 +88,7 @@
 //!
 //! let channel = ServiceBuilder::new()
 //!     .layer(ClientDeadlineLayer::new().default_timeout(Duration::from_secs(10)))
+//!     .layer(CancelOnDropLayer::new())
 //!     .layer(SanitizeDetailsLayer::new())
 //!     .layer(ClientMessageLimitLayer::new(MESSAGE))
 //!     .layer(ClientStatusLayer::new())
@@ -148,6 +149,9 @@ pub mod server;
 pub mod status;
 #[cfg(feature = "stream")]
 pub mod stream;
+
+#[cfg(any(feature = "cancel", feature = "deadline"))]
+mod upload;
 
 #[cfg(test)]
 mod testing;

@@ -25,6 +25,7 @@ use tower::{Layer, ServiceExt, service_fn};
 
 use super::*;
 
+mod on_drop;
 mod token;
 mod upload;
 
@@ -95,6 +96,18 @@ impl Greeter for Counting {
         } else {
             Box::pin(greetings.chain(stream::pending()))
         }))
+    }
+
+    async fn greet_each(
+        &self,
+        request: Request<Streaming<Name>>,
+    ) -> Result<Response<BoxStream<Greeting>>, Status> {
+        let gone = OnDrop(self.0.clone(), Some("each is gone"));
+        let greetings = request.into_inner().map(move |name| {
+            let _gone = &gone;
+            name.map(|_| Greeting::default())
+        });
+        Ok(Response::new(Box::pin(greetings)))
     }
 }
 
@@ -189,4 +202,6 @@ async fn readiness_is_that_of_the_service_below() {
     assert_eq!(uploads.ready().await.err(), Some("broken"));
     let mut tokens = CancellationLayer::new().layer(Broken);
     assert_eq!(tokens.ready().await.err(), Some("broken"));
+    let mut calls = CancelOnDropLayer::new().layer(Broken);
+    assert_eq!(calls.ready().await.err(), Some("broken"));
 }

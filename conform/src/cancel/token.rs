@@ -60,19 +60,24 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let token = CancellationToken::new();
         request.extensions_mut().insert(CallToken(token.clone()));
-        ResponseFuture {
-            inner: self.inner.call(request),
-            guard: Some(token.drop_guard()),
-        }
+        ResponseFuture::new(self.inner.call(request), token)
     }
 }
 
 pin_project! {
-    /// The response of [`Cancellation`].
+    /// The response of [`Cancellation`] and of [`CancelOnDrop`](super::CancelOnDrop).
     pub struct ResponseFuture<F> {
         #[pin]
         inner: F,
         guard: Option<DropGuard>,
+    }
+}
+
+impl<F> ResponseFuture<F> {
+    /// Cancels `token` when the response of `inner` is over, or is dropped.
+    pub(super) fn new(inner: F, token: CancellationToken) -> Self {
+        let guard = Some(token.drop_guard());
+        Self { inner, guard }
     }
 }
 

@@ -6,17 +6,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http_body::{Body as HttpBody, Frame};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep_until};
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
-use tonic::codegen::{Bytes, Service, StdError};
+use tonic::codegen::{Service, StdError};
 use tonic::{Status, TimeoutExpired};
 use tower::Layer;
 
 use super::body::{Side, bound, is_cancelled};
 use super::{Deadline, exceeded, timeout};
+use crate::upload;
 
 /// Holds every call of a channel to its deadline. See the [module](super).
 #[derive(Debug, Clone, Copy, Default)]
@@ -197,7 +197,8 @@ where
                     if *waited || !timeout::is_set(request.headers()) {
                         timeout::write(deadline.remaining(), request.headers_mut());
                     }
-                    request = request.map(|body| upload(body, deadline));
+                    let expired = sleep_until(deadline.instant());
+                    request = request.map(|body| upload::until(body, expired));
                 }
                 let response = inner.call(request);
                 state.set(State::Called { response });
@@ -215,52 +216,4 @@ where
 /// Whether the channel's own timer was faster, which tonic reports as CANCELLED.
 fn is_expiry(error: &(dyn Error + 'static)) -> bool {
     iter::successors(Some(error), |&error| error.source()).any(|error| error.is::<TimeoutExpired>())
-}
-
-/// Ends an upload when the deadline passes.
-fn upload(body: Body, deadline: Deadline) -> Body {
-    if body.is_end_stream() {
-        return body;
-    }
-    Body::new(Upload {
-        inner: Some(body),
-        expired: sleep_until(deadline.instant()),
-    })
-}
-
-pin_project! {
-    // Dropping the replies of a call doesn't cancel it while its upload is open: the upload has to
-    // fail.
-    struct Upload {
-        // `None` once the deadline has passed.
-        inner: Option<Body>,
-        #[pin]
-        expired: Sleep,
-    }
-}
-
-impl HttpBody for Upload {
-    type Data = Bytes;
-    type Error = StdError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
-        let this = self.project();
-        let Some(inner) = this.inner else {
-            return Poll::Ready(None);
-        };
-        if let Poll::Ready(frame) = Pin::new(inner).poll_frame(context) {
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
-        }
-        ready!(this.expired.poll(context));
-        *this.inner = None;
-        // hyper resets the stream with the reason that it finds in the error.
-        Poll::Ready(Some(Err(h2::Error::from(h2::Reason::CANCEL).into())))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(HttpBody::is_end_stream)
-    }
 }
