@@ -161,9 +161,6 @@ fn sanitize_map(headers: &mut HeaderMap) {
     };
     let first = value.as_bytes().split(|&byte| byte == b',').next();
     let first = first.unwrap_or_default().trim_ascii();
-    if first == value.as_bytes() && is_safe(value) {
-        return;
-    }
     match HeaderValue::from_bytes(first) {
         Ok(first) if is_safe(&first) => {
             headers.insert(DETAILS, first);

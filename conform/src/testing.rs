@@ -383,6 +383,39 @@ pub(crate) fn channel<E>(
     tower::service_fn(move |request| std::future::ready(respond(request)))
 }
 
+/// Checks that `layer` asks the service below it whether that is ready, and passes on the answer.
+pub(crate) fn passes_on_readiness<L>(layer: L)
+where
+    L: Layer<Readiness, Service: Service<Request<Body>, Error = &'static str>>,
+{
+    let cx = &mut Context::from_waker(std::task::Waker::noop());
+    for readiness in [
+        Poll::Ready(Ok(())),
+        Poll::Ready(Err("never")),
+        Poll::Pending,
+    ] {
+        let mut service = layer.layer(Readiness(readiness));
+        assert_eq!(service.poll_ready(cx), readiness);
+    }
+}
+
+/// A service that is as ready as it's told to be.
+pub(crate) struct Readiness(Poll<Result<(), &'static str>>);
+
+impl Service<Request<Body>> for Readiness {
+    type Response = Response<Body>;
+    type Error = &'static str;
+    type Future = std::future::Pending<Result<Response<Body>, &'static str>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), &'static str>> {
+        self.0
+    }
+
+    fn call(&mut self, _: Request<Body>) -> Self::Future {
+        std::future::pending()
+    }
+}
+
 /// What `future` gives, which must be within twenty seconds.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future)

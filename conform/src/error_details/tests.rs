@@ -181,3 +181,8 @@ fn the_delay_is_what_the_server_asks_for() {
     let status = Status::with_error_details(Code::Unavailable, "", written);
     assert_eq!(retry_delay(&status), Some(Duration::from_millis(1500)));
 }
+
+#[test]
+fn a_layer_is_as_ready_as_what_it_wraps() {
+    crate::testing::passes_on_readiness(SanitizeDetailsLayer::new());
+}

@@ -235,3 +235,9 @@ async fn an_error_of_the_transport_stays_what_it_is() {
     let status = call(layer.layer(channel), "hello").await.unwrap_err();
     assert_eq!(status.code(), Code::Unknown);
 }
+
+#[test]
+fn a_layer_is_as_ready_as_what_it_wraps() {
+    crate::testing::passes_on_readiness(ServerMessageLimitLayer::new(1));
+    crate::testing::passes_on_readiness(ClientMessageLimitLayer::new(1));
+}

@@ -411,3 +411,10 @@ async fn a_stream_that_is_split_is_read_as_before() {
     assert_eq!(seen, ["1"]);
     assert_eq!(end.unwrap_err().code(), Code::Aborted);
 }
+
+#[test]
+fn a_layer_is_as_ready_as_what_it_wraps() {
+    crate::testing::passes_on_readiness(TrailersLayer::new());
+    crate::testing::passes_on_readiness(SplitMetadataLayer::new());
+    crate::testing::passes_on_readiness(HeaderLimitLayer::default());
+}

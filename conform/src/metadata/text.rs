@@ -53,7 +53,7 @@ pub fn decode_text(value: &MetadataValue<Ascii>) -> String {
         };
         match digits {
             Some((high, low)) => {
-                decoded.push(high << 4 | low);
+                decoded.push(high * 16 + low);
                 rest = &after[2..];
             }
             None => decoded.push(byte),

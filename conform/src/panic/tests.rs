@@ -219,3 +219,8 @@ fn a_panic_says_what_stands_between_its_brackets() {
     assert!(format!("{:?}", CatchPanicLayer::new().layer(7)).contains('7'));
     assert!(format!("{:?}", CatchPanicLayer::new()).contains("CatchPanicLayer"));
 }
+
+#[test]
+fn a_layer_is_as_ready_as_what_it_wraps() {
+    crate::testing::passes_on_readiness(CatchPanicLayer::new());
+}

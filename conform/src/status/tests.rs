@@ -194,31 +194,27 @@ async fn a_reset_keeps_the_code_that_the_specification_gives_it() {
 }
 
 #[tokio::test]
-async fn what_this_side_finds_too_much_is_not_a_lost_connection() {
-    for (reason, lost) in [
-        (h2::Reason::ENHANCE_YOUR_CALM, false),
-        (h2::Reason::FLOW_CONTROL_ERROR, false),
-    ] {
-        let status = connection::verdict(&h2::Error::from(reason));
-        assert_eq!(status.is_some(), lost, "{reason:?}");
-    }
-    // A frame that's larger than this side allows: it ends the connection, with a reason of its
-    // own.
+async fn what_this_side_cannot_read_as_http_2_is_unavailable() {
+    // A frame that's larger than this side allows.
     let server = raw_peer(|_| vec![frame(0, 0, 1, &[0; 20_000])]).await;
     let status = call(ClientStatus::new(server.channel()), "hello").await;
     let status = status.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status}");
-    // More data than this side gave window for.
+}
+
+#[tokio::test]
+async fn a_violation_of_flow_control_stays_internal() {
+    // More data than this side gave window for, on the whole connection.
     let server = raw_peer(|stream| {
         let mut frames = vec![frame(1, 4, stream, &RESPONSE_HEADERS)];
-        frames.extend((0..400).map(|_| frame(0, 0, stream, &[0; 16_384])));
+        frames.extend((0..100).map(|_| frame(0, 0, stream, &[0; 16_000])));
         frames
     })
     .await;
-    let small = server.endpoint().initial_stream_window_size(65_535);
-    let (_, end) = read(ClientStatus::new(small.connect_lazy())).await;
+    let endpoint = server.endpoint().initial_connection_window_size(65_535);
+    let (_, end) = read(ClientStatus::new(endpoint.connect_lazy())).await;
     let status = end.unwrap_err();
-    assert_ne!(status.code(), Code::Unavailable, "{status}");
+    assert_eq!(status.code(), Code::Internal, "{status}");
 }
 
 /// What a proxy or a web server sends.
