@@ -1,55 +1,45 @@
 //! Finds prime factors by trial division, in steps short enough to stop between two of them.
 
+use tonic::Status;
+
 /// How many divisors one step tries at most: about a millisecond of work.
-const DIVISORS_A_STEP: u32 = 50_000;
+const DIVISORS_PER_STEP: u64 = 50_000;
 
-/// A search for the prime factors of one number, smallest first, each as often as it divides.
-#[derive(Debug)]
-pub struct Search {
-    rest: u64,
-    divisor: u64,
-}
-
-/// What one step of a [`Search`] came to.
+/// What one step of a search found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
     /// A prime factor.
-    Found(u64),
-    /// Nothing yet; go on.
+    Factor(u64),
+    /// Nothing yet.
     Searching,
-    /// There are no more factors.
-    Done,
 }
 
-impl Search {
-    /// Prepares to factor `number`. Zero, which every number divides, counts as having no factors.
-    pub fn new(number: u64) -> Self {
-        Self {
-            rest: number,
-            divisor: 2,
-        }
+/// The prime factors of `number`, smallest first, each as often as it divides.
+///
+/// # Errors
+///
+/// INVALID_ARGUMENT for 0.
+pub fn factors(number: u64) -> Result<impl Iterator<Item = Step>, Status> {
+    if number == 0 {
+        let why = "every number divides 0: it has no prime factors";
+        return Err(Status::invalid_argument(why));
     }
-
-    /// Searches for about a millisecond, or until a factor is found.
-    pub fn step(&mut self) -> Step {
-        for _ in 0..DIVISORS_A_STEP {
-            if self.rest <= 1 {
-                return Step::Done;
+    let (mut rest, mut divisor) = (number, 2);
+    Ok(std::iter::from_fn(move || {
+        if rest == 1 {
+            return None;
+        }
+        for _ in 0..DIVISORS_PER_STEP {
+            if rest % divisor == 0 {
+                rest /= divisor;
+                return Some(Step::Factor(divisor));
             }
-            if self.rest.is_multiple_of(self.divisor) {
-                self.rest /= self.divisor;
-                return Step::Found(self.divisor);
-            }
-            self.divisor += if self.divisor == 2 { 1 } else { 2 };
-            // With no divisor up to its square root, the rest is prime.
-            if self
-                .divisor
-                .checked_mul(self.divisor)
-                .is_none_or(|square| square > self.rest)
-            {
-                return Step::Found(std::mem::replace(&mut self.rest, 1));
+            divisor += 1;
+            // Nothing up to the square root divides it, so the rest is prime.
+            if divisor > rest / divisor {
+                return Some(Step::Factor(std::mem::replace(&mut rest, 1)));
             }
         }
-        Step::Searching
-    }
+        Some(Step::Searching)
+    }))
 }

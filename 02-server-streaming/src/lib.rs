@@ -12,13 +12,10 @@ use tonic::{Request, Response, Status, Streaming, transport};
 use self::proto::Integer;
 use self::proto::calculator_server::{Calculator, CalculatorServer};
 
-pub mod factors;
-pub mod produce;
+mod factors;
 pub mod proto;
-mod search;
 
-pub use self::proto as calculator;
-pub use self::search::{Step, factors};
+pub use self::factors::{Step, factors};
 
 #[cfg(test)]
 mod tests;

@@ -12,8 +12,6 @@ use self::proto::{Number, Summary};
 pub mod proto;
 mod summary;
 
-pub use self::proto as calculator;
-
 #[cfg(test)]
 mod tests;
 

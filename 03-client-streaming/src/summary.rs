@@ -2,7 +2,7 @@
 
 use tonic::Status;
 
-use crate::calculator::Summary;
+use crate::proto::Summary;
 
 /// Begin with `Summary::default()`, the summary of nothing.
 impl Summary {
