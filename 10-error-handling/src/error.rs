@@ -1,131 +1,57 @@
 //! All that can go wrong, and the one place that decides how much of it a caller learns.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::time::Duration;
 
+use conform::status::explain;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
-use crate::journal::Journal;
-use crate::language::Language;
-use crate::store::DatabaseError;
-use crate::tries;
+use crate::log::Log;
 
-/// Whose reasons they are, in an `ErrorInfo`: with the reason they make a name that programs can rely on.
-pub const DOMAIN: &str = "club.example";
-
-/// How many wrong fields are listed at most. A status travels in headers, and clients limit those: to
-/// 8 KiB, as PROTOCOL-HTTP2 suggests in section "Responses", or to 16 KiB, as tonic does.
-pub const LISTED_AT_MOST: usize = 20;
-
-/// How long to wait for a mail server that is not there.
-const LATER: Duration = Duration::from_secs(5);
-
-/// An error of the office. There is no `From<SignupError> for Status`: a `?` cannot turn the one into the
-/// other without the journal's knowledge.
+/// An error of the office. Only [`Self::into_status`] makes a `Status` of it.
 #[derive(Debug)]
 pub enum SignupError {
-    /// The form has wrong fields. This is all of them.
+    /// The form has wrong fields: all of them.
     Form(Vec<FieldViolation>),
-    /// The invitation is none. So many tries are left.
-    Invitation {
-        /// How many, before the address has to wait.
-        left: u32,
-    },
-    /// Too many invitations that are none.
-    TooManyTries {
-        /// How long no further one is looked at.
-        wait: Duration,
-    },
-    /// The database failed.
-    Database(DatabaseError),
     /// The mail server answered with an error.
     Mail(Status),
-    /// The office's own code broke off, with this message.
-    Panic(String),
+    /// The database failed, in its own words.
+    Database(String),
 }
 
 impl SignupError {
-    /// What the caller may know; for people too, if the caller says what they read. The rest goes to the
-    /// journal.
+    /// What the caller may know. The rest goes to the log.
     ///
-    /// Nothing of the request comes back: the size of a status is not for callers to choose.
-    pub fn into_status(self, language: Option<Language>, journal: &Journal) -> Status {
-        let for_people = language.map(|language| (language.tag(), language.tell(&self)));
-        let (code, message, mut details): (_, Cow<'static, str>, _) = match self {
-            Self::Form(mut violations) => {
-                let wrong = violations.len();
-                violations.truncate(LISTED_AT_MOST);
-                let message = match wrong - violations.len() {
-                    0 => format!("wrong fields: {wrong}"),
-                    more => format!("wrong fields: {}, and {more} more", violations.len()),
-                };
-                let mut details = ErrorDetails::with_bad_request(violations);
-                details.add_help_link("How to fill in the form", "https://club.example/form");
-                (Code::InvalidArgument, message.into(), details)
-            }
-            Self::Invitation { left } => {
-                let left = [("tries_left".to_owned(), left.to_string())];
-                let details = ErrorDetails::with_error_info("WRONG_INVITATION", DOMAIN, left);
-                (
-                    Code::PermissionDenied,
-                    "this is no invitation".into(),
-                    details,
-                )
-            }
-            Self::TooManyTries { wait } => {
-                let limit = format!("{} wrong ones, then a pause", tries::LIMIT);
-                let mut details = ErrorDetails::with_quota_failure_violation("invitations", limit);
-                details.set_retry_info(Some(wait));
-                (
-                    Code::ResourceExhausted,
-                    "too many wrong invitations".into(),
-                    details,
-                )
-            }
-            // The only code of the mail server that means the same to our caller: try again later.
-            Self::Mail(ref status) if status.code() == Code::Unavailable => {
-                journal.note(&self);
-                let details = ErrorDetails::with_retry_info(Some(LATER));
-                (Code::Unavailable, "try again later".into(), details)
-            }
-            Self::Database(_) | Self::Mail(_) | Self::Panic(_) => {
-                let incident = journal.incident(&self);
-                let details = ErrorDetails::with_request_info(incident, "");
-                (Code::Internal, "something went wrong here".into(), details)
-            }
-        };
-        if let Some((tag, text)) = for_people {
-            details.set_localized_message(tag, text);
-        }
-        Status::with_error_details(code, message, details)
-    }
-}
-
-/// For the journal: with everything that is known.
-impl fmt::Display for SignupError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Nothing that the caller sent comes back: callers must not choose the size of a status.
+    pub fn into_status(self, log: &Log) -> Status {
         match self {
-            Self::Form(violations) => write!(formatter, "{} wrong fields", violations.len()),
-            Self::Invitation { left } => write!(formatter, "no invitation, {left} tries left"),
-            Self::TooManyTries { wait } => write!(formatter, "too many tries, {wait:?} to wait"),
-            Self::Database(error) => write!(formatter, "database: {error}"),
-            Self::Mail(status) => {
-                let (code, message) = (status.code(), status.message());
-                write!(formatter, "mail server: {code:?}: {message}")
+            // The caller's mistake: tell everything.
+            Self::Form(violations) => wrong_fields(violations),
+            // The mail server knows no such mailbox: that's the caller's mistake, too.
+            Self::Mail(status) if status.code() == Code::NotFound => {
+                wrong_fields(vec![FieldViolation::new("email", "takes no mail")])
             }
-            Self::Panic(message) => write!(formatter, "panic: {message}"),
+            // Nobody's mistake, and it will pass: say when to try again.
+            Self::Mail(status) if status.code() == Code::Unavailable => {
+                log.write(format!("mail server: {}", explain(&status)));
+                let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(5)));
+                Status::with_error_details(Code::Unavailable, "try again later", details)
+            }
+            // Ours: say nothing but where to find it in the log.
+            Self::Mail(status) => incident(log, format!("mail server: {}", explain(&status))),
+            Self::Database(what) => incident(log, format!("database: {what}")),
         }
     }
 }
 
-impl std::error::Error for SignupError {}
+fn wrong_fields(violations: Vec<FieldViolation>) -> Status {
+    let details = ErrorDetails::with_bad_request(violations);
+    Status::with_error_details(Code::InvalidArgument, "fields are wrong", details)
+}
 
-impl From<DatabaseError> for SignupError {
-    fn from(error: DatabaseError) -> Self {
-        Self::Database(error)
-    }
+fn incident(log: &Log, what: String) -> Status {
+    let details = ErrorDetails::with_request_info(log.incident(what), "");
+    Status::with_error_details(Code::Internal, "something went wrong here", details)
 }
 
 /// The office meets a `Status` only where it calls the mail server.

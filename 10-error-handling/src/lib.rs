@@ -1,85 +1,81 @@
-//! A club's office: errors that say all that the caller needs, and nothing that is not the caller's business.
+//! A club's office: errors that tell callers all they need, and nothing that isn't their business.
 
-use std::sync::Arc;
+use std::error::Error;
+use std::time::Duration;
 
+use conform::deadline::{ClientDeadline, ClientDeadlineLayer, ServerDeadlineLayer};
+use conform::error_details::SanitizeDetails;
+use conform::message_limit::ServerMessageLimitLayer;
+use conform::panic::CatchPanicLayer;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc::UnboundedSender;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Channel, Server};
-use tower::layer::layer_fn;
+use tonic::transport::{self, Channel, Endpoint};
+use tower::Layer;
 
-use self::clerk::Clerk;
-use self::harmless::harmless;
-use self::journal::Journal;
-use self::mail::mail_client::MailClient;
-use self::mail::mail_server::MailServer;
+use self::log::Log;
 use self::mail_room::MailRoom;
-use self::panics::CatchPanics;
-use self::signup::signup_server::SignupServer;
+use self::office::Office;
+use self::proto::mail::mail_client::MailClient;
+use self::proto::mail::mail_server::MailServer;
+use self::proto::signup::signup_server::SignupServer;
 
-pub mod broken;
-pub mod clerk;
 pub mod details;
 pub mod error;
 pub mod form;
-pub mod harmless;
-pub mod journal;
-pub mod language;
+pub mod log;
 pub mod mail_room;
-pub mod panics;
+pub mod office;
+
+pub mod proto;
 pub mod store;
-pub mod tries;
-
-/// Generated from `protos/mail.proto`.
-#[allow(missing_docs)]
-pub mod mail {
-    tonic::include_proto!("mail.v1");
-}
-
-/// Generated from `protos/signup.proto`.
-#[allow(missing_docs)]
-pub mod signup {
-    tonic::include_proto!("signup.v1");
-}
 
 #[cfg(test)]
 mod tests;
 
-/// Serves the office on `listener` and the mail server on a free port of this machine, for as long as the
-/// future is polled.
+/// The largest request, in bytes. A form that keeps to the rules is much smaller.
+pub const MESSAGE_LIMIT: usize = 4 * 1024;
+
+/// Serves the office on `listener`, its mail server on `mail`, for as long as the future is polled.
 ///
-/// Writes to `journal` who joined, and the cause of every error that is not the caller's.
+/// Writes to `log` who joined, and the cause of every error that isn't the caller's.
 ///
 /// # Errors
 ///
-/// If a listener fails, or there is no free port.
+/// If a listener fails.
 pub async fn serve(
     listener: TcpListener,
-    journal: UnboundedSender<String>,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let journal = Journal::new(journal);
-    let mail_listener = TcpListener::bind("127.0.0.1:0").await?;
-    let channel = Channel::from_shared(format!("http://{}", mail_listener.local_addr()?))?;
-    let clerk = Clerk {
-        // The office is a client too, and mail servers can be broken.
-        mail: MailClient::new(harmless(channel.connect_lazy())),
-        tries: Arc::default(),
-        journal: journal.clone(),
+    mail: TcpListener,
+    log: Log,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let url = format!("http://{}", mail.local_addr()?);
+    let office = Office {
+        mail: MailClient::new(connect(url)?),
+        log,
     };
-    let mail_server = Server::builder()
+    let office = conform::server::builder()
+        .layer(CatchPanicLayer::new())
+        .layer(ServerDeadlineLayer::new())
+        .layer(ServerMessageLimitLayer::new(MESSAGE_LIMIT))
+        .add_service(SignupServer::new(office))
+        .serve_with_incoming(conform::server::incoming(listener));
+    let mail = conform::server::builder()
         .add_service(MailServer::new(MailRoom))
-        .serve_with_incoming(incoming(mail_listener));
-    let office = Server::builder()
-        .layer(layer_fn(move |inner| {
-            CatchPanics::new(inner, journal.clone())
-        }))
-        .add_service(SignupServer::new(clerk))
-        .serve_with_incoming(incoming(listener));
-    tokio::try_join!(mail_server, office)?;
+        .serve_with_incoming(conform::server::incoming(mail));
+    tokio::try_join!(office, mail)?;
     Ok(())
 }
 
-fn incoming(listener: TcpListener) -> TcpIncoming {
-    // tonic sets TCP_NODELAY by itself only where it binds the address itself.
-    TcpIncoming::from(listener).with_nodelay(Some(true))
+/// A channel to `url` whose calls take five seconds at most, and that bears with malformed errors.
+///
+/// It connects with the first call.
+///
+/// # Errors
+///
+/// If `url` is invalid.
+pub fn connect(url: String) -> Result<Connection, transport::Error> {
+    let channel = Endpoint::new(url)?.connect_lazy();
+    let deadline = ClientDeadlineLayer::new().default_timeout(Duration::from_secs(5));
+    Ok(deadline.layer(SanitizeDetails::new(channel)))
 }
+
+/// What [`connect`] returns: give it to a stub.
+pub type Connection = ClientDeadline<SanitizeDetails<Channel>>;
