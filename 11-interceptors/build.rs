@@ -1,7 +1,7 @@
 //! Turns `protos/calculator.proto` into Rust, before the lesson itself is compiled.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo:rerun-if-changed=../protos");
+    println!("cargo:rerun-if-changed=../protos/calculator.proto");
     let protos = protox::compile(["calculator.proto"], ["../protos"])?;
     // Default stubs: a method that a lesson does not implement answers UNIMPLEMENTED.
     tonic_prost_build::configure()

@@ -2,40 +2,25 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
 use tokio::time::sleep;
+use tokio_stream::StreamExt;
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
+use unary::square_root;
 
-use crate::calculator::calculator_server::Calculator;
-use crate::calculator::{Number, Operands};
+use crate::proto::Number;
+use crate::proto::calculator_server::Calculator;
 
-/// How long a square root takes.
-pub const ROOT: Duration = Duration::from_secs(1);
-
-/// The calculator.
-#[derive(Debug, Clone, Copy)]
+/// The calculator. Square roots take it a while.
+#[derive(Clone, Copy, Debug)]
 pub struct Abacus;
 
 #[tonic::async_trait]
 impl Calculator for Abacus {
     async fn square_root(&self, request: Request<Number>) -> Result<Response<Number>, Status> {
         let Number { value } = request.into_inner();
-        if value.is_nan() || value < 0.0 {
-            return Err(Status::invalid_argument(format!(
-                "no real number is the square root of {value}"
-            )));
-        }
-        sleep(ROOT).await;
-        let value = value.sqrt();
-        Ok(Response::new(Number { value }))
-    }
-
-    /// Divides whole numbers, and has a bug: it panics where the right one is zero.
-    async fn divide(&self, request: Request<Operands>) -> Result<Response<Number>, Status> {
-        let Operands { left, right } = request.into_inner();
-        let quotient = left as i64 / right as i64;
-        let value = quotient as f64;
+        let value = square_root(value)?;
+        sleep(Duration::from_millis(1100)).await;
         Ok(Response::new(Number { value }))
     }
 

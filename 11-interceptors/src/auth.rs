@@ -1,18 +1,14 @@
-//! Who calls, and may they: an interceptor for what the metadata says, an async layer for the rest.
-
-use std::future::ready;
+//! Who calls, and may they? An interceptor reads the metadata, an async layer does the rest.
 
 use tokio::task::yield_now;
 use tonic::body::Body;
-use tonic::codegen::{BoxFuture, http};
+use tonic::codegen::http;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
-use crate::method;
-
-/// The client's interceptor: adds a token to each call of a stub.
-#[derive(Debug, Clone, Copy)]
+/// The client's interceptor: adds a token to each request of a stub.
+#[derive(Clone, Copy, Debug)]
 pub struct SignIn(
     /// The token.
     pub &'static str,
@@ -20,24 +16,25 @@ pub struct SignIn(
 
 impl Interceptor for SignIn {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let value = AsciiMetadataValue::try_from(format!("Bearer {}", self.0))
-            .map_err(|_| Status::invalid_argument("this is no token"))?;
-        request.metadata_mut().insert("authorization", value);
+        if self.0.is_empty() {
+            return Err(Status::unauthenticated("sign in first"));
+        }
+        let token = AsciiMetadataValue::try_from(format!("Bearer {}", self.0))
+            .map_err(|_| Status::invalid_argument("a token has printable ASCII characters"))?;
+        request.metadata_mut().insert("authorization", token);
         Ok(request)
     }
 }
 
 /// A token, in the extensions of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token(pub String);
 
-/// The server's interceptor: finds the token, and leaves it in the extensions for whoever comes next.
-///
-/// More it cannot do. It does not see which method is called, and it cannot wait for an answer.
+/// The server's interceptor: finds the token, and leaves it in the extensions for the next layer.
 ///
 /// # Errors
 ///
-/// UNAUTHENTICATED if there is none.
+/// UNAUTHENTICATED if there is no token.
 pub fn identify(mut request: Request<()>) -> Result<Request<()>, Status> {
     let value = request.metadata().get("authorization");
     let token = value
@@ -48,8 +45,29 @@ pub fn identify(mut request: Request<()>) -> Result<Request<()>, Status> {
     Ok(request)
 }
 
-/// Someone with a token, in the extensions of a request that has been let in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Lets in whoever may call the method, for `AsyncRequireAuthorizationLayer`. The handler finds the
+/// [`Caller`] in the extensions.
+///
+/// # Errors
+///
+/// The response to those who stay outside: the handler never hears of them.
+pub async fn authorize(
+    mut request: http::Request<Body>,
+) -> Result<http::Request<Body>, http::Response<Body>> {
+    let token = request.extensions().get::<Token>().cloned();
+    let Some(caller) = directory(token).await else {
+        return Err(Status::unauthenticated("nobody has this token").into_http());
+    };
+    // The whole path: another service may have a method of the same name.
+    if !caller.may.contains(&request.uri().path()) {
+        return Err(Status::permission_denied("you may not call this method").into_http());
+    }
+    request.extensions_mut().insert(caller);
+    Ok(request)
+}
+
+/// Someone with a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The name.
     pub name: &'static str,
@@ -57,52 +75,16 @@ pub struct Caller {
     pub may: &'static [&'static str],
 }
 
-/// Whose token this is. A stub: a real directory is another server, whose answer takes a while.
-pub async fn directory(token: Token) -> Option<Caller> {
+/// Whose token this is. A real directory is another server, so its answer takes a while.
+async fn directory(token: Option<Token>) -> Option<Caller> {
     yield_now().await;
-    match token.0.as_str() {
-        "token-of-ann" => Some(Caller {
-            name: "Ann",
-            may: &["SquareRoot", "Divide", "Maximum"],
-        }),
-        "token-of-bob" => Some(Caller {
-            name: "Bob",
-            may: &["SquareRoot"],
-        }),
-        _ => None,
-    }
+    let (name, may) = match token?.0.as_str() {
+        "token-of-ann" => ("Ann", &[SQUARE_ROOT, MAXIMUM][..]),
+        "token-of-bob" => ("Bob", &[SQUARE_ROOT][..]),
+        _ => return None,
+    };
+    Some(Caller { name, may })
 }
 
-/// Asks `directory` about the token that [`identify`] found, and lets in whoever may call the method. To be
-/// given to tower-http's `AsyncRequireAuthorizationLayer`.
-///
-/// The others get UNAUTHENTICATED if the token is nobody's, PERMISSION_DENIED if it is of no use here.
-pub fn ask<D, A>(
-    directory: D,
-) -> impl FnMut(http::Request<Body>) -> BoxFuture<http::Request<Body>, http::Response<Body>> + Clone
-where
-    D: FnMut(Token) -> A + Clone,
-    A: Future<Output = Option<Caller>> + Send + 'static,
-{
-    let mut directory = directory;
-    move |mut request| {
-        let Some(token) = request.extensions().get::<Token>() else {
-            return Box::pin(ready(Err(stranger())));
-        };
-        let answer = directory(token.clone());
-        Box::pin(async move {
-            let caller = answer.await.ok_or_else(stranger)?;
-            let method = method(request.uri().path());
-            if !caller.may.contains(&method) {
-                let refusal = format!("{} may not call {method}", caller.name);
-                return Err(Status::permission_denied(refusal).into_http());
-            }
-            request.extensions_mut().insert(caller);
-            Ok(request)
-        })
-    }
-}
-
-fn stranger() -> http::Response<Body> {
-    Status::unauthenticated("nobody has this token").into_http()
-}
+const SQUARE_ROOT: &str = "/calculator.v1.Calculator/SquareRoot";
+const MAXIMUM: &str = "/calculator.v1.Calculator/Maximum";

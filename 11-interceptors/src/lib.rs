@@ -1,79 +1,64 @@
-//! What stands between caller and handler: an interceptor and layers, in an order that matters.
+//! Puts a log, an interceptor and an authorisation around handlers that know nothing of them.
 
-use std::sync::Arc;
+use std::time::Duration;
 
+use conform::deadline::{ClientDeadline, ClientDeadlineLayer, ServerDeadlineLayer};
+use conform::error_details::SanitizeDetails;
+use conform::panic::CatchPanicLayer;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc;
 use tonic::service::InterceptorLayer;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{self, Server};
-use tower::ServiceBuilder;
+use tonic::transport::{self, Channel, Endpoint};
+use tower::Layer;
 use tower_http::auth::AsyncRequireAuthorizationLayer;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::map_response_body::MapResponseBodyLayer;
 
-use self::abacus::Abacus;
-use self::calculator::calculator_server::CalculatorServer;
 use self::log::LogLayer;
-use self::timing::TimingLayer;
+use self::proto::calculator_server::{Calculator, CalculatorServer};
 
 pub mod abacus;
-pub mod answers;
 pub mod auth;
-pub mod cache;
-pub mod ending;
 pub mod faults;
 pub mod log;
-pub mod messages;
-pub mod panics;
-pub mod timing;
-
-/// Generated from `protos/calculator.proto`.
-#[allow(missing_docs)]
-pub mod calculator {
-    tonic::include_proto!("calculator.v1");
-}
+pub mod proto;
 
 #[cfg(test)]
 mod tests;
 
-/// Where a layer writes its lines: the server's journal, or the client's terminal.
-pub type Note = Arc<dyn Fn(String) + Send + Sync>;
-
-/// Serves the calculator on `listener`, for as long as the future is polled.
-///
-/// Writes to `journal` each call, with what it came to, and each call that took long.
+/// Serves `calculator` on `listener`, for as long as the future is polled. Says on `log` how each
+/// call ended.
 ///
 /// # Errors
 ///
 /// If the listener fails.
 pub async fn serve(
     listener: TcpListener,
-    journal: UnboundedSender<String>,
+    calculator: impl Calculator,
+    log: mpsc::Sender<String>,
 ) -> Result<(), transport::Error> {
-    // An error here means that nobody keeps a journal.
-    let note: Note = Arc::new(move |line| drop(journal.send(line)));
-    // The first is the outermost: a request passes from top to bottom, its response from bottom to top.
-    let layers = ServiceBuilder::new()
-        .layer(LogLayer::new(note.clone()))
-        .layer(TimingLayer::new(timing::slow(note)))
+    // If nobody reads the log, lines are lost, and no call waits.
+    let write = move |line| drop(log.try_send(line));
+    conform::server::builder()
+        // The first layer is the outermost: it sees each request first, and each response last.
+        .layer(LogLayer::new(write))
+        .layer(CatchPanicLayer::new())
         .layer(InterceptorLayer::new(auth::identify))
-        .layer(AsyncRequireAuthorizationLayer::new(auth::ask(
-            auth::directory,
-        )))
-        .layer(MapResponseBodyLayer::new(panics::in_stream))
-        .layer(CatchPanicLayer::custom(panics::in_handler));
-    // tonic sets TCP_NODELAY by itself only where it binds the address itself.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Server::builder()
-        .layer(layers)
-        .add_service(CalculatorServer::new(Abacus))
-        .serve_with_incoming(incoming)
+        .layer(ServerDeadlineLayer::new())
+        .layer(AsyncRequireAuthorizationLayer::new(auth::authorize))
+        .add_service(CalculatorServer::new(calculator))
+        .serve_with_incoming(conform::server::incoming(listener))
         .await
 }
 
-/// The method that a request is for, without its service: `SquareRoot` of
-/// `/calculator.v1.Calculator/SquareRoot`. That is enough of a name where there is one service.
-pub fn method(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
+/// A channel to `url` whose calls take five seconds at most, and that bears with malformed errors.
+///
+/// # Errors
+///
+/// If `url` is invalid, or nobody listens there.
+pub async fn connect(url: String) -> Result<Connection, transport::Error> {
+    let channel = Endpoint::new(url)?.connect().await?;
+    let deadline = ClientDeadlineLayer::new().default_timeout(Duration::from_secs(5));
+    Ok(deadline.layer(SanitizeDetails::new(channel)))
 }
+
+/// What [`connect`] returns: give it to a stub.
+pub type Connection = ClientDeadline<SanitizeDetails<Channel>>;

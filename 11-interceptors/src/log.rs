@@ -1,52 +1,51 @@
-//! Writes one line for each call: the method, the messages in both directions, the status.
+//! Writes one line for each call: the method, the status it ended with, and whether it was slow.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use tonic::Code;
+use conform::status::{OnEnd, escape};
+use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{Body as HttpBody, BoxFuture, Bytes, Context, Poll, Service, StdError};
 use tower::Layer;
 
-use crate::ending::Ending;
-use crate::{Note, messages, method};
+/// A slow call takes this long, from the request to the status.
+pub const SLOW: Duration = Duration::from_secs(1);
 
-/// Logs the calls that pass through it, on a server or on a channel.
+/// The layer: gives each service that it is put on a [`Log`] around it.
 #[derive(Clone)]
-pub struct LogLayer {
-    note: Note,
+pub struct LogLayer<W> {
+    write: W,
 }
 
-impl LogLayer {
-    /// Writes to `note`, when a call is over.
-    pub fn new(note: Note) -> Self {
-        Self { note }
+impl<W: Fn(String)> LogLayer<W> {
+    /// Calls `write` with a line when a call is over.
+    pub fn new(write: W) -> Self {
+        Self { write }
     }
 }
 
-impl<S> Layer<S> for LogLayer {
-    type Service = Logged<S>;
+impl<S, W: Clone> Layer<S> for LogLayer<W> {
+    type Service = Log<S, W>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Logged {
-            inner,
-            note: self.note.clone(),
-        }
+        let write = self.write.clone();
+        Log { inner, write }
     }
 }
 
-/// A service with the [`LogLayer`] on it.
+/// The service: a log around `inner`, on a server or on a channel.
 #[derive(Clone)]
-pub struct Logged<S> {
+pub struct Log<S, W> {
     inner: S,
-    note: Note,
+    write: W,
 }
 
-impl<S, B> Service<Request<Body>> for Logged<S>
+impl<S, W, B> Service<Request<Body>> for Log<S, W>
 where
     S: Service<Request<Body>, Response = Response<B>>,
     S::Future: Send + 'static,
+    W: Fn(String) + Clone + Send + 'static,
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<StdError>,
 {
@@ -59,41 +58,16 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let method = method(request.uri().path()).to_owned();
-        let (requests, replies) = (Count::default(), Count::default());
-        let ending = Ending::new({
-            let (note, requests, replies) = (self.note.clone(), requests.clone(), replies.clone());
-            move |code| {
-                let (requests, replies, end) = (requests.get(), replies.get(), name(code));
-                note(format!(
-                    "{method}: requests {requests}, replies {replies}, {end}"
-                ));
-            }
+        // On the way in: what is known of the request.
+        let method = escape(request.uri().path());
+        let (begin, write) = (Instant::now(), self.write.clone());
+        let on_end = OnEnd::new(move |code| {
+            let end = code.map_or("broken off".to_owned(), |code| format!("{code:?}"));
+            let slow = if begin.elapsed() < SLOW { "" } else { ", slow" };
+            write(format!("{method}: {end}{slow}"));
         });
-        let request = request.map(|body| messages::each(body, move || requests.add_one()));
-        let answer = self.inner.call(request);
-        Box::pin(async move {
-            let response = answer.await?;
-            let response = response.map(|body| messages::each(body, move || replies.add_one()));
-            Ok(ending.watch(response))
-        })
-    }
-}
-
-fn name(code: Option<Code>) -> String {
-    code.map_or("broken off".to_owned(), |code| format!("{code:?}"))
-}
-
-/// A number that the two halves of a call share with the line about it.
-#[derive(Clone, Default)]
-struct Count(Arc<AtomicU64>);
-
-impl Count {
-    fn add_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        let response = self.inner.call(request);
+        // On the way out: the headers are here, but the call isn't over.
+        Box::pin(async move { Ok(on_end.watch(response.await?)) })
     }
 }
