@@ -14,9 +14,7 @@ pub fn advice(code: Code) -> &'static str {
     }
 }
 
-/// Exercise 2: makes `call` until it succeeds, as long as asking again can help.
-///
-/// It makes `attempts` calls at most.
+/// Exercise 2: makes `call` until it succeeds, `attempts` times at most, while that can help.
 ///
 /// # Errors
 ///
