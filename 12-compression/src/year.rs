@@ -11,11 +11,12 @@ const SKIES: [&str; 5] = [
     "clear",
 ];
 
-/// The report of `station`, 365 days.
+/// The report of `station`: 365 days, or none if the station has no name.
 pub fn report(station: &str) -> Report {
+    let days = if station.is_empty() { 0 } else { 365 };
     Report {
         station: station.to_owned(),
-        days: (1..=365).map(day).collect(),
+        days: (1..=days).map(day).collect(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A small message that decompresses to a huge one: refused where it passes the limit, and not when it is done.
+//! A small message that becomes a huge one: refused at the limit, before it is unpacked.
 
 use flate2::{Compress, Compression, FlushCompress};
 

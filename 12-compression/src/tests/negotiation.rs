@@ -1,4 +1,4 @@
-//! What the two sides say of their encodings, and what happens to a message that does not keep to it.
+//! What the two sides say of their encodings, and messages that do not keep to it.
 
 use std::convert::Infallible;
 use std::io::Read;

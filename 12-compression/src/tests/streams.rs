@@ -39,7 +39,7 @@ async fn each_message_of_a_stream_is_compressed_on_its_own_and_tiny_ones_grow() 
     }
 }
 
-/// What the page shows: a stream goes plain to a client that accepts no encoding, so a layer says it is one.
+/// What the page shows: to the server, the client looks like one that reads no encoding.
 #[tokio::test]
 async fn a_layer_can_keep_a_stream_plain() {
     let plain_days = MapRequestLayer::new(|mut request: http::Request<Body>| {
