@@ -1,7 +1,7 @@
 //! Keeps what was seen in a file, and reads it again.
 //!
-//! One JSON object a line: the bytes of each connection as they came, and what happened to it. What
-//! is shown of them is decided when they are shown.
+//! One JSON object a line: what happened to a connection, or how many of its bytes follow, as they came. What is
+//! shown of them is decided when they are shown.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
@@ -46,7 +46,7 @@ const SMALL: usize = 1024 * 1024;
 const LINE: u64 = 64 * 1024 * 1024;
 
 /// How many bytes a line may hold; those that are written hold far fewer. Each may become a few events.
-const CHUNK: usize = 1024 * 1024;
+const CHUNK: u64 = 1024 * 1024;
 
 /// How many connections of a recording may be open at once.
 const CONNECTIONS: usize = 10_000;
@@ -240,9 +240,7 @@ impl Queue {
                 if written > most.saturating_add(SMALL as u64) {
                     break;
                 }
-                let line = entry.line();
-                written += line.len() as u64;
-                out.write_all(line.as_bytes())?;
+                written += entry.write(&mut out)?;
             }
             if written > most {
                 self.waiting().is_full = true;
@@ -257,8 +255,10 @@ impl Queue {
 }
 
 impl Entry {
-    fn line(&self) -> String {
-        match self {
+    /// Returns how many bytes were written.
+    fn write(&self, out: &mut impl Write) -> io::Result<u64> {
+        let (object, bytes) = match self {
+            Self::Other(object) => (object.to_string(), None),
             Self::Bytes {
                 at,
                 connection,
@@ -266,19 +266,24 @@ impl Entry {
                 held,
                 bytes,
             } => {
-                let mut object = json!({
+                let object = json!({
                     "at": nanos(*at),
                     "connection": connection,
                     "direction": direction_name(*to),
-                    "bytes": BASE64_STANDARD.encode(bytes),
+                    "held": held,
+                    "bytes": bytes.len(),
                 });
-                if *held {
-                    object["held"] = json!(true);
-                }
-                format!("{object}\n")
+                (object.to_string(), Some(bytes))
             }
-            Self::Other(object) => format!("{object}\n"),
-        }
+        };
+        out.write_all(object.as_bytes())?;
+        out.write_all(b"\n")?;
+        let Some(bytes) = bytes else {
+            return Ok(object.len() as u64 + 1);
+        };
+        out.write_all(bytes)?;
+        out.write_all(b"\n")?;
+        Ok((object.len() + bytes.len()) as u64 + 2)
     }
 }
 
@@ -350,10 +355,15 @@ pub fn open(file: impl Into<PathBuf>, descriptors: &Descriptors) -> io::Result<R
     }
     // Before all else: a server may have told its types after its first message.
     while let Some(line) = lines.next_line()? {
-        if !line.starts_with(b"{\"descriptors\"") {
+        let object: Value = serde_json::from_slice(&line).unwrap_or_default();
+        if let Some(length) = object["bytes"].as_u64()
+            && !lines.skip(length)?
+        {
+            break;
+        }
+        if object["descriptors"].is_null() {
             continue;
         }
-        let object: Value = serde_json::from_slice(&line).unwrap_or_default();
         let set = BASE64_STANDARD.decode(object["descriptors"].as_str().unwrap_or_default());
         let set = set.map_err(|_| lines.wrong("descriptors that can't be read"))?;
         descriptors
@@ -392,20 +402,35 @@ impl Iterator for Recording {
                 Ok(line) => line?,
                 Err(error) => return Some(Err(error)),
             };
-            if line.starts_with(b"{\"descriptors\"") {
-                continue;
-            }
-            if self.take(&line).is_none() {
-                return Some(Err(self.lines.wrong("a line that can't be read")));
+            match self.take(&line) {
+                Ok(Some(())) => {}
+                Ok(None) => return Some(Err(self.lines.wrong("a line that can't be read"))),
+                Err(error) => return Some(Err(error)),
             }
         }
     }
 }
 
 impl Recording {
-    /// Takes in one line. `None` if it can't be read.
-    fn take(&mut self, line: &[u8]) -> Option<()> {
-        let object: Value = serde_json::from_slice(line).ok()?;
+    /// Takes in one line, and the bytes that belong to it. `None` if it can't be read.
+    fn take(&mut self, line: &[u8]) -> io::Result<Option<()>> {
+        let Ok(object) = serde_json::from_slice::<Value>(line) else {
+            return Ok(None);
+        };
+        let bytes = match object["bytes"].as_u64() {
+            None => None,
+            Some(length) => match self.lines.bytes(length)? {
+                None => return Ok(Some(())),
+                bytes => bytes,
+            },
+        };
+        Ok(self.take_object(&object, bytes))
+    }
+
+    fn take_object(&mut self, object: &Value, bytes: Option<Vec<u8>>) -> Option<()> {
+        if !object["descriptors"].is_null() {
+            return Some(());
+        }
         let at = Duration::from_nanos(object["at"].as_u64()?);
         let number = object["connection"].as_u64()?;
         if self.decoders.len() >= CONNECTIONS && !self.decoders.contains_key(&number) {
@@ -416,15 +441,10 @@ impl Recording {
             .entry(number)
             .or_insert_with(|| Decoder::with(number, self.calls.clone(), self.descriptors.clone()));
         let direction = direction_of(&object["direction"]);
-        if let Some(bytes) = object["bytes"].as_str() {
-            let bytes = BASE64_STANDARD.decode(bytes).ok()?;
-            if bytes.len() > CHUNK {
-                return None;
-            }
-            let held = object["held"] == true;
+        if let Some(bytes) = bytes {
             for mut event in decoder.read(direction?, &bytes, at) {
                 if let EventKind::Frame(frame) = &mut event.kind {
-                    frame.held = held;
+                    frame.held = object["held"] == true;
                 }
                 self.events.push_back(event);
             }
@@ -491,6 +511,27 @@ impl Lines {
             // Written by a program that was stopped in the middle of it.
             _ => Ok(None),
         }
+    }
+
+    /// The bytes that belong to the last line. `None` if the file ends before they do.
+    fn bytes(&mut self, length: u64) -> io::Result<Option<Vec<u8>>> {
+        if length > CHUNK {
+            return Err(self.wrong("too many bytes for one line"));
+        }
+        let mut bytes = Vec::new();
+        let read = (&mut self.reader)
+            .take(length + 1)
+            .read_to_end(&mut bytes)?;
+        match bytes.pop() {
+            Some(b'\n') if read as u64 == length + 1 => Ok(Some(bytes)),
+            Some(_) if read as u64 == length + 1 => Err(self.wrong("bytes without an end")),
+            _ => Ok(None),
+        }
+    }
+
+    /// Leaves them out. Whether the file goes on after them.
+    fn skip(&mut self, length: u64) -> io::Result<bool> {
+        Ok(self.bytes(length)?.is_some())
     }
 
     fn wrong(&self, what: &str) -> io::Error {

@@ -14,7 +14,7 @@ use crate::testing::soon;
 use crate::{Descriptors, End, Json, Only, Saved, Tap, json, open};
 
 fn file(name: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("wire-{}-{name}.jsonl", std::process::id()))
+    std::env::temp_dir().join(format!("wire-{}-{name}.wire", std::process::id()))
 }
 
 async fn saving(file: &Path, descriptors: &Descriptors) -> Tap {
@@ -171,16 +171,25 @@ fn what_is_no_recording_is_named() {
     assert!(
         error(&format!("{first}{{\"at\":1}}\n")).ends_with("line 2: a line that can't be read")
     );
-    let bytes = "{\"at\":1,\"connection\":1,\"direction\":\"to server\",\"bytes\":\"*\"}\n";
-    assert!(error(&format!("{first}{bytes}")).ends_with("line 2: a line that can't be read"));
-    let much = "A".repeat(1_400_004);
-    let much = bytes.replace('*', &much);
-    assert!(error(&format!("{first}{much}")).ends_with("line 2: a line that can't be read"));
+    let bytes = |length: u64| {
+        format!(
+            "{first}{{\"at\":1,\"connection\":1,\"direction\":\"to server\",\"bytes\":{length}}}\n"
+        )
+    };
+    assert!(error(&(bytes(3) + "abcd\n")).ends_with("line 2: bytes without an end"));
+    assert!(error(&bytes(1 << 40)).ends_with("line 2: too many bytes for one line"));
+    assert!(error(&bytes(3).replace("to server", "up").replace('}', "}\nabc")).contains("line 2"));
     let descriptors = "{\"descriptors\":\"AAAA\"}\n";
     assert!(error(&format!("{first}{descriptors}")).contains("descriptors that can't be used"));
     // Its writer was stopped in the middle of a line.
-    std::fs::write(&file, format!("{first}{{\"at\":1,\"conn")).unwrap();
-    assert!(opened(&file, &Descriptors::built_in()).is_empty());
+    for text in [
+        format!("{first}{{\"at\":1,\"conn"),
+        bytes(9) + "abc",
+        bytes(3) + "abc",
+    ] {
+        std::fs::write(&file, text).unwrap();
+        assert!(opened(&file, &Descriptors::built_in()).is_empty());
+    }
     // What it says is not trusted.
     let note = "{\"at\":1,\"connection\":1,\"event\":\"note\",\"text\":\"\\u001b[2J\"}\n";
     std::fs::write(&file, format!("{first}{note}")).unwrap();
