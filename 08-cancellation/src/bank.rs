@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use conform::deadline::ClientDeadline;
+use conform::deadline::{ClientDeadline, ClientDeadlineLayer};
 use tokio::sync::{Semaphore, mpsc::Sender};
 use tokio::task;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
+use tower::Layer;
 
 use crate::ledger::{Ledger, Step};
 use crate::proto::branch_client::BranchClient;
@@ -72,12 +73,13 @@ impl bank_server::Bank for Bank {
 }
 
 impl Bank {
-    pub fn new(branch: BranchClient<ClientDeadline<Channel>>, log: Sender<String>) -> Self {
-        let permits = Arc::new(Semaphore::new(MAX_TRANSFERS));
+    pub fn new(branch: Channel, log: Sender<String>) -> Self {
+        // So that a branch that says nothing can't hold up transfers for ever.
+        let deadlines = ClientDeadlineLayer::new().default_timeout(Duration::from_secs(5));
         Self {
             ledger: Ledger::new(100),
-            branch,
-            permits,
+            branch: BranchClient::new(deadlines.layer(branch)),
+            permits: Arc::new(Semaphore::new(MAX_TRANSFERS)),
             log,
         }
     }

@@ -30,8 +30,9 @@ impl branch_server::Branch for Branch {
             _ => (0, Step::Refused),
         };
         let end = self.ledger.enter(&order, change, end)?;
-        let _ = self.log.try_send(format!("{credit}: {end:?}"));
         let credited = end == Step::Done;
+        let end = if credited { "done" } else { "refused" };
+        let _ = self.log.try_send(format!("{credit}: {end}"));
         Ok(Response::new(CreditReply { credited }))
     }
 

@@ -1,20 +1,16 @@
 //! A bank whose callers hang up: work that stops with its call, and work that must not.
 
 use std::error::Error;
-use std::time::Duration;
 
-use conform::deadline::ClientDeadlineLayer;
 use conform::server;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::Sender;
 use tonic::transport::Endpoint;
-use tower::Layer;
 
 use self::bank::Bank;
 use self::branch::Branch;
 use self::ledger::Ledger;
 use self::proto::bank_server::BankServer;
-use self::proto::branch_client::BranchClient;
 use self::proto::branch_server::BranchServer;
 
 mod bank;
@@ -42,10 +38,7 @@ pub async fn serve(
         ledger: Ledger::new(100),
         log: log.clone(),
     };
-    // So that a branch that says nothing can't hold up transfers for ever.
-    let deadlines = ClientDeadlineLayer::new().default_timeout(Duration::from_secs(5));
-    let channel = deadlines.layer(Endpoint::from_shared(url)?.connect_lazy());
-    let bank = Bank::new(BranchClient::new(channel), log);
+    let bank = Bank::new(Endpoint::from_shared(url)?.connect_lazy(), log);
     tokio::try_join!(
         server::builder()
             .add_service(BranchServer::new(branch))

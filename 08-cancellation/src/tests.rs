@@ -1,7 +1,7 @@
 //! What the bank promises when its callers hang up, and the exercises.
 
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::sync::mpsc::{self, Receiver};

@@ -18,15 +18,13 @@ async fn run(url: String) -> Result<(), Box<dyn Error>> {
     let deadlines = ClientDeadlineLayer::new().default_timeout(Duration::from_secs(5));
     let mut bank = BankClient::new(deadlines.layer(channel));
 
-    print!("transfer 1, naive: ");
-    hang_up_early(bank.transfer_naively(order("1"))).await?;
+    hang_up_early("transfer 1, naive", bank.transfer_naively(order("1"))).await?;
     print_balances(&mut bank).await?;
     let receipt = bank.transfer_naively(order("1")).await?.into_inner();
     println!("transfer 1, again: done before: {}", receipt.done_before);
     print_balances(&mut bank).await?;
 
-    print!("transfer 2, safe: ");
-    hang_up_early(bank.transfer(order("2"))).await?;
+    hang_up_early("transfer 2, safe", bank.transfer(order("2"))).await?;
     print_balances(&mut bank).await?;
     println!("a second later:");
     sleep(Duration::from_secs(1)).await;
@@ -35,18 +33,20 @@ async fn run(url: String) -> Result<(), Box<dyn Error>> {
     println!("transfer 2, again: done before: {}", receipt.done_before);
     print_balances(&mut bank).await?;
 
-    print!("audit: ");
-    hang_up_early(bank.audit(())).await?;
+    hang_up_early("audit", bank.audit(())).await?;
     Ok(())
 }
 
 /// Gives a call half a second, and drops it then.
-async fn hang_up_early<T>(call: impl Future<Output = Result<T, Status>>) -> Result<(), Status> {
+async fn hang_up_early<T>(
+    name: &str,
+    call: impl Future<Output = Result<T, Status>>,
+) -> Result<(), Status> {
     let Ok(answer) = timeout(Duration::from_millis(500), call).await else {
-        println!("hung up after half a second");
+        println!("{name}: hung up after half a second");
         return Ok(());
     };
-    answer.map(|_| println!("answered"))
+    answer.map(|_| println!("{name}: answered"))
 }
 
 fn order(id: &str) -> Order {

@@ -1,7 +1,7 @@
 //! The exercises.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use futures::future::poll_immediate;
 use prost::Message;

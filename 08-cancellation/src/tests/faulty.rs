@@ -96,11 +96,8 @@ pub async fn bank_with(
 
 /// A bank whose branch is at `url`.
 pub fn bank_before(url: &str, log: Sender<String>) -> Bank {
-    let deadlines = ClientDeadlineLayer::new().default_timeout(Duration::from_secs(5));
-    let channel = Endpoint::from_shared(url.to_owned())
-        .unwrap()
-        .connect_lazy();
-    Bank::new(BranchClient::new(deadlines.layer(channel)), log)
+    let branch = Endpoint::from_shared(url.to_owned()).unwrap();
+    Bank::new(branch.connect_lazy(), log)
 }
 
 /// Serves on a free port; returns the URL.

@@ -41,7 +41,7 @@ async fn a_safe_transfer_goes_on_without_its_caller() {
     let call = other.transfer(order(1, "Ben", 30));
     let hung_up = tokio::time::timeout(Duration::from_millis(300), call).await;
     assert!(hung_up.is_err(), "a credit takes a second");
-    expect(&mut lines, &["branch: credit 1: Done"]).await;
+    expect(&mut lines, &["branch: credit 1: done"]).await;
     soon("the bank to book it, too", async {
         while bank.clone().transfer(order(1, "Ben", 30)).await.is_err() {}
     })
