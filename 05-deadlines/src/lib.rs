@@ -20,9 +20,6 @@ mod front;
 pub mod proto;
 mod words;
 
-mod old;
-pub use self::old::{client_layer, server_layer};
-
 #[cfg(test)]
 mod tests;
 

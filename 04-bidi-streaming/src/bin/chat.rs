@@ -41,6 +41,5 @@ async fn main() -> ExitCode {
     };
     let cause = conform::status::explain(&*error);
     eprintln!("chatting at {url} failed: {cause}");
-    eprintln!("this client needs the server that `cargo 04 server` starts");
     ExitCode::FAILURE
 }
