@@ -48,7 +48,7 @@ async fn say_hello(request: Request<HelloRequest>) -> Replied<HelloReply> {
     Ok(Response::new(HelloReply { message }))
 }
 
-/// Counts from 1, with a little time between two numbers; up to 0 is without end.
+/// Counts from 1 up to a number. For 0 it counts without end, with a little time between.
 async fn count(request: Request<Number>) -> Replied<Numbers> {
     let most = request.into_inner().value;
     let numbers = tokio_stream::iter(1_u64..).map(|value| Ok(Number { value }));
