@@ -26,6 +26,31 @@ pub fn is_as_shown(shown: &[String], printed: &[String]) -> bool {
     printed.ends_with(last)
 }
 
+/// Whether what a page shows is what a program printed on two streams. Which of two lines on different streams came
+/// first, nobody can tell afterwards.
+pub fn is_merged_as_shown(shown: &[String], out: &[String], err: &[String]) -> bool {
+    // can_end[j][k]: whether out[j..] and err[k..] are what the rest of `shown` shows.
+    let mut can_end = vec![vec![false; err.len() + 1]; out.len() + 1];
+    can_end[out.len()][err.len()] = true;
+    for line in shown.iter().rev() {
+        let is_gap = line.trim() == LEFT_OUT;
+        let rest = can_end.clone();
+        for j in (0..=out.len()).rev() {
+            for k in (0..=err.len()).rev() {
+                can_end[j][k] = if is_gap {
+                    rest[j][k]
+                        || (j < out.len() && can_end[j + 1][k])
+                        || (k < err.len() && can_end[j][k + 1])
+                } else {
+                    (j < out.len() && out[j] == *line && rest[j + 1][k])
+                        || (k < err.len() && err[k] == *line && rest[j][k + 1])
+                };
+            }
+        }
+    }
+    can_end[0][0]
+}
+
 /// Whether a program that has printed this so far may still print what a page shows.
 pub fn may_become(shown: &[String], printed: &[String]) -> bool {
     let first = shown.split(|line| line.trim() == LEFT_OUT).next();

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::cargo::{self, Built, Programs};
 use crate::compare::{
-    LEFT_OUT, by_speaker, is_as_shown, is_ladder_as_shown, may_become, without_times,
+    LEFT_OUT, by_speaker, is_as_shown, is_ladder_as_shown, is_merged_as_shown, may_become,
+    without_times,
 };
 use crate::lesson::{Course, Lesson};
 use crate::problem::{Problem, Result};
@@ -228,7 +229,7 @@ impl Session<'_> {
                 // A page may show what goes to stderr, or leave it out.
                 !listener.is_shown
                     || is_as_shown(&expected, &printed.stdout)
-                    || is_as_shown(&expected, &printed.both)
+                    || is_merged_as_shown(&expected, &printed.stdout, &printed.stderr)
             };
             if !is_as_expected {
                 let place = format!("{}: {}", self.place(script), script.command);
@@ -312,6 +313,9 @@ impl Session<'_> {
         let text = String::from_utf8_lossy(&out);
         let mut got: Vec<String> = text.lines().map(str::to_owned).collect();
         let mut expected = script.printed();
+        // A page may leave out the line that its own begins with.
+        let head = run::head(self.setting.course, lesson);
+        got.retain(|line| expected.contains(line) || Some(line) != head.as_ref());
         if view == View::Wire {
             let is_ladder = |line: &String| run::speaker(line).is_empty();
             let [shown, printed] = [&mut expected, &mut got].map(|lines| {
@@ -441,16 +445,18 @@ impl Listener {
         let expected = self.script.printed();
         let length = expected.iter().filter(|it| it.trim() != LEFT_OUT).count();
         loop {
-            let Printed { stdout, both, .. } = &self.printed;
+            let Printed { stdout, stderr, .. } = &self.printed;
             let wait = if self.is_wire {
                 match is_ladder_as_shown(&expected, stdout) {
                     true => QUIET,
                     false if stdout.len() < length => patience,
                     false => LONG_QUIET,
                 }
-            } else if is_as_shown(&expected, stdout) || is_as_shown(&expected, both) {
+            } else if is_as_shown(&expected, stdout)
+                || is_merged_as_shown(&expected, stdout, stderr)
+            {
                 QUIET
-            } else if may_become(&expected, stdout) || may_become(&expected, both) {
+            } else if may_become(&expected, stdout) || !stderr.is_empty() {
                 patience
             } else {
                 QUIET

@@ -43,7 +43,7 @@ const FILES: [(&str, &str); 25] = [
     ),
     (
         "README.md",
-        "# A course\n\n[Tiny](01-tiny/README.md)\n\n```console\n$ cargo test\n```\n",
+        "# A course\n\n| 01 | [Tiny](01-tiny/README.md) | a greeting | 15 |\n\n```console\n$ cargo test\n```\n",
     ),
     ("CONTRIBUTING.md", "# Contributing\n\n[Here](README.md)\n"),
     (".gitignore", "/target\n"),

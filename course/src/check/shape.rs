@@ -172,9 +172,8 @@ fn registration(course: &Course, lesson: &Lesson) -> Result<Vec<Problem>> {
             ".cargo/config.toml".to_owned(),
             format!("{number} = \"run -p {name} --bin\""),
         ),
-        ("README.md".to_owned(), format!("]({folder}/")),
     ];
-    let mut problems = Vec::new();
+    let mut problems = Vec::from_iter(row(course, lesson)?);
     for (file, text) in wanted {
         let is_there = read(&course.root.join(&file)).is_ok_and(|it| it.contains(&text));
         if !is_there {
@@ -182,6 +181,34 @@ fn registration(course: &Course, lesson: &Lesson) -> Result<Vec<Problem>> {
         }
     }
     Ok(problems)
+}
+
+/// The lesson's row in the table of the course's own page: `| 04 | [Title](04-…/README.md) | … | 40 |`.
+fn row(course: &Course, lesson: &Lesson) -> Result<Option<Problem>> {
+    let head = Head::of(&read(&course.root.join(lesson.page())).unwrap_or_default());
+    let begin = format!(
+        "| {} | [{}]({}) | ",
+        lesson.number,
+        head.title(),
+        lesson.page()
+    );
+    let end = head.minutes().map(|it| format!(" | {} |", it.learn));
+    let end = end.unwrap_or_default();
+    let text = read(&course.root.join("README.md"))?;
+    if text
+        .lines()
+        .any(|it| it.starts_with(&begin) && it.ends_with(&end))
+    {
+        return Ok(None);
+    }
+    let link = format!("]({}", lesson.page());
+    let got = text.lines().find(|it| it.contains(&link));
+    let expected = format!("`{begin}…{end}`");
+    Ok(Some(Problem::new(
+        "README.md",
+        expected,
+        got.unwrap_or("no such row"),
+    )))
 }
 
 /// `# 04 · Bidirectional streaming`, a sentence, and the line of minutes.

@@ -3,7 +3,9 @@
 use super::*;
 use crate::cargo::Programs;
 use crate::check::transcripts;
-use crate::compare::{is_as_shown, is_ladder_as_shown, may_become, without_times};
+use crate::compare::{
+    is_as_shown, is_ladder_as_shown, is_merged_as_shown, may_become, without_times,
+};
 use crate::script::{Step, scripts};
 
 /// What is wrong with a page that is made of these `console` blocks.
@@ -279,6 +281,34 @@ fn each_call_of_a_ladder_is_compared_for_itself() {
     ] {
         assert!(!is_ladder_as_shown(&lines(shown), &printed), "{shown}");
     }
+}
+
+#[test]
+fn two_streams_may_mix_in_any_way() {
+    let (out, err) = (lines("a\nb\nc"), lines("x\ny"));
+    for shown in [
+        "a\nb\nc\nx\ny",
+        "x\ny\na\nb\nc",
+        "a\nx\nb\ny\nc",
+        "⋮",
+        "⋮\nb\n⋮\ny",
+        "x\n⋮",
+    ] {
+        assert!(is_merged_as_shown(&lines(shown), &out, &err), "{shown}");
+    }
+    for shown in [
+        "a\nb\nc",
+        "x\ny",
+        "a\nc\nb\nx\ny",
+        "a\nb\nc\ny\nx",
+        "⋮\nz",
+        "⋮\nb",
+        "b\n⋮",
+        "",
+    ] {
+        assert!(!is_merged_as_shown(&lines(shown), &out, &err), "{shown}");
+    }
+    assert!(is_merged_as_shown(&[], &[], &[]));
 }
 
 #[test]

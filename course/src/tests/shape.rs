@@ -63,7 +63,11 @@ fn each_rule_of_shape_can_be_broken() {
         ),
         (
             |it| it.replace("README.md", "](01-", "](1-"),
-            "README.md\n  expected: `](01-tiny/`",
+            "README.md\n  expected: `| 01 | [Tiny](01-tiny/README.md) | … | 15 |`\n  got:      no such row",
+        ),
+        (
+            |it| it.replace("README.md", "| 15 |", "| 10 |"),
+            "| … | 15 |`\n  got:      | 01 | [Tiny](01-tiny/README.md) | a greeting | 10 |",
         ),
         (
             |it| it.replace(PAGE, "# 01", "# 1"),
