@@ -9,7 +9,7 @@ use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::Server;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt, pb};
-use wire::testing::{framed, post, soon};
+use wire::testing::{RawCall, framed, post, soon};
 
 use super::*;
 use crate::details::wrong_fields;
@@ -158,6 +158,16 @@ async fn a_request_past_the_limit_is_refused_before_it_is_read() {
     let forms = framed(&vec![0x0a; 4 * 1024 * 1024]);
     let reply = post(&url, "/signup.v1.Signup/Register", forms).await;
     assert_eq!(reply.status(), Some("RESOURCE_EXHAUSTED"));
+}
+
+/// Asking the mail server takes longer than that.
+#[tokio::test]
+async fn the_server_ends_a_call_whose_deadline_has_passed() {
+    let (url, _lines) = serve_office().await;
+    let call = RawCall::new("/signup.v1.Signup/Register")
+        .header("grpc-timeout", "1u")
+        .body(framed(&ann().encode_to_vec()));
+    assert_eq!(call.send(&url).await.status(), Some("DEADLINE_EXCEEDED"));
 }
 
 /// What the page warns of.

@@ -43,6 +43,9 @@ async fn every_error_without_a_message_is_one_headers_frame_that_ends_the_stream
         assert!(status.is_some(), "{what} let a call pass");
     }
     let frames = tap.frames();
+    let mut requests = frames.iter().filter(|frame| frame.is_request());
+    let timed = |frame: &wire::Frame| frame.header("grpc-timeout").is_some();
+    assert!(requests.all(timed), "every call has a deadline");
     let answers: Vec<_> = frames
         .iter()
         .filter(|frame| frame.direction == Direction::ToClient)
@@ -139,6 +142,20 @@ async fn only_a_bearer_token_that_somebody_has_lets_a_call_in() {
             "{authorization:?}"
         );
     }
+}
+
+/// Both sides have a clock. Here the client has none.
+#[tokio::test]
+async fn the_server_ends_a_call_whose_deadline_has_passed() {
+    let (url, mut lines) = start(Abacus).await;
+    let sixteen = framed(&[&[0x09][..], &16_f64.to_le_bytes()].concat());
+    let call = RawCall::new("/calculator.v1.Calculator/SquareRoot")
+        .header("authorization", "Bearer token-of-bob")
+        .header("grpc-timeout", "100m")
+        .body(sixteen);
+    assert_eq!(call.send(&url).await.status(), Some("DEADLINE_EXCEEDED"));
+    let expected = "/calculator.v1.Calculator/SquareRoot: DeadlineExceeded";
+    assert_eq!(next(&mut lines).await, expected);
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ async fn each_message_of_a_stream_is_compressed_on_its_own_and_tiny_ones_grow() 
     assert_eq!(days(&mut stub.clone()).await, year);
     let plain = sizes.take().replies;
     assert!(plain.iter().all(|day| day.encoding.is_none()));
+    assert_eq!(sum(&plain), 6964, "as the page says");
     for &encoding in &BOTH {
         let mut stub = stub.clone().accept_compressed(encoding);
         assert_eq!(days(&mut stub).await, year);
