@@ -71,10 +71,20 @@ fn a_book_has_an_end() {
 async fn transfers_without_callers_are_bounded_and_end() {
     let (kind, booked) = (Kind::Hangs, false);
     let (bank, mut lines) = start_with([Some(Fault { kind, booked }); MAX_TRANSFERS]).await;
-    for number in 0..MAX_TRANSFERS {
+    let calls = (0..MAX_TRANSFERS).map(|number| {
         let mut other = bank.clone();
-        let begun = format!("faulty: {number}");
-        hang_up_at(&mut lines, &begun, other.transfer(order(number, "Ben", 1))).await;
+        async move { other.transfer(order(number, "Ben", 1)).await }
+    });
+    let all_begun = async {
+        for _ in 0..MAX_TRANSFERS {
+            let line = soon("a credit to begin", lines.recv()).await.unwrap();
+            assert!(line.starts_with("faulty: "), "{line}");
+        }
+    };
+    // The callers hang up once all of their credits have begun.
+    tokio::select! {
+        results = join_all(calls) => panic!("answered: {results:?}"),
+        () = all_begun => {}
     }
     let one_more = bank.clone().transfer(order("more", "Ben", 1)).await;
     assert_eq!(code(one_more), Code::ResourceExhausted);
