@@ -61,6 +61,11 @@ impl Served {
     async fn next_line(&mut self) -> String {
         soon("a line of the log", self.lines.recv()).await.unwrap()
     }
+
+    /// Until the window of "large" is full. On a slow machine a download may wait before, too.
+    async fn until_it_waits(&mut self) {
+        while self.next_line().await != "large: waits for its reader at 1 MiB" {}
+    }
 }
 
 #[allow(clippy::needless_update, reason = "an exercise adds a field")]

@@ -9,10 +9,7 @@ use crate::tests::slow::serve_instead;
 async fn a_file_that_is_cut_short_is_no_short_success() {
     let (mut served, mut files) = Served::with_file("large", 64 * MIB).await;
     let parts = download(&mut files, "large").await.unwrap();
-    assert_eq!(
-        served.next_line().await,
-        "large: waits for its reader at 1 MiB"
-    );
+    served.until_it_waits().await;
     let file = File::options()
         .write(true)
         .open(served.folder.path().join("large"));
@@ -42,10 +39,7 @@ async fn a_connection_that_breaks_is_no_short_success() {
 async fn the_server_stops_reading_when_the_client_hangs_up() {
     let (mut served, mut files) = Served::with_file("large", 64 * MIB).await;
     let parts = download(&mut files, "large").await.unwrap();
-    assert_eq!(
-        served.next_line().await,
-        "large: waits for its reader at 1 MiB"
-    );
+    served.until_it_waits().await;
     drop(parts);
     assert_eq!(served.next_line().await, "large: the client went away");
 }
@@ -62,7 +56,7 @@ async fn the_film_and_an_empty_file_come_whole() {
     }
 }
 
-/// Answers every `Download` with these parts, then OK. With `last`, the last part comes again and again.
+/// Answers every `Download` with these parts, then OK. Or with the last part again and again.
 struct Forger {
     parts: Vec<Content>,
     endless: bool,

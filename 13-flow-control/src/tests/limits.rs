@@ -37,10 +37,7 @@ async fn opening_waits_for_no_stalled_reader() {
 async fn a_reader_who_takes_nothing_for_a_minute_loses_the_download() {
     let (mut served, mut files) = Served::with_file("large", 8 * MIB).await;
     let parts = download(&mut files, "large").await.unwrap();
-    assert_eq!(
-        served.next_line().await,
-        "large: waits for its reader at 1 MiB"
-    );
+    served.until_it_waits().await;
     tokio::time::pause();
     let before = tokio::time::Instant::now();
     assert_eq!(

@@ -46,7 +46,7 @@ impl Files for Fountain {
     }
 }
 
-/// Reads nothing until the server is held up or cut off. Then reads all, and returns how that ended.
+/// Reads nothing until the server is held up or cut off. Then reads all, and says how that ended.
 async fn drink(size: usize) -> Result<u64, Status> {
     let (sent, is_over) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
     let fountain = Fountain {
