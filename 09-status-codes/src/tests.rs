@@ -5,6 +5,7 @@ use std::future::pending;
 
 use tokio::join;
 use tokio::time::Instant;
+use tonic::metadata::MetadataMap;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::{Code, Request, Response, Status};
@@ -14,7 +15,7 @@ use wire::testing::{RawCall, framed, soon};
 
 use super::*;
 use crate::proto::archive_client::ArchiveClient;
-use crate::proto::{Copies, Document, Page, PageNumber, PageRange};
+use crate::proto::{Correction, Document, Page, PageNumber, PageRange};
 use crate::reading_room::ReadingRoom;
 use crate::requests::{correction, document, page, show_card};
 use crate::retry::{advice, ask_again};
@@ -74,6 +75,14 @@ async fn a_handler_never_sees_a_request_that_is_too_large() {
     let status = ann.register(document(&large)).await.unwrap_err();
     // The rule for titles would have said INVALID_ARGUMENT.
     assert_eq!(status.code(), Code::ResourceExhausted);
+}
+
+/// tonic alone panics here, in the caller's task.
+#[tokio::test]
+async fn malformed_details_leave_the_status_as_it_is() {
+    let mut archive = ArchiveClient::new(channel(start(Clumsy).await).unwrap());
+    let corrected = archive.correct(correction("codex", 1, 0, "x")).await;
+    assert_eq!(code(corrected), Code::DataLoss);
 }
 
 #[test]
@@ -344,8 +353,11 @@ impl Archive for Clumsy {
         Ok(Response::new(document(&"x".repeat(MESSAGE_LIMIT))))
     }
 
-    async fn copy_pages(&self, _: Request<PageRange>) -> Result<Response<Copies>, Status> {
-        Ok(Response::new(Copies::default()))
+    async fn correct(&self, _: Request<Correction>) -> Result<Response<Page>, Status> {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("grpc-status-details-bin", "%%%".parse().unwrap());
+        let metadata = MetadataMap::from_headers(headers);
+        Err(Status::with_metadata(Code::DataLoss, "", metadata))
     }
 }
 
