@@ -133,6 +133,7 @@ fn what_is_legal_already_stays_readable() {
     assert_eq!(encode_text("plain text, a-z"), "plain text, a-z");
     assert_eq!(encode_text(" a b "), "%20a b%20");
     assert_eq!(encode_text("\u{7f}~\n"), "%7F~%0A");
+    assert_eq!(encode_text("%41"), "%2541");
     assert_eq!(encode_text(""), "");
 }
 
