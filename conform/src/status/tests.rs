@@ -474,6 +474,7 @@ async fn the_end_is_told_when_it_comes_and_not_when_the_body_is_dropped() {
     assert!(told.try_recv().is_err(), "told before its end");
     let _trailers = body.frame().await;
     assert_eq!(told.try_recv(), Ok(Some(Code::Ok)));
+    assert!(body.is_end_stream());
 }
 
 #[test]
