@@ -54,6 +54,7 @@ impl Calculator for Abacus {
                 Ok(()) => "done",
                 Err(Gone) => "the client went away",
             };
+            // Not a send that waits: a terminal that doesn't read must not hold up a search.
             let _ = log.try_send(format!("{number}: {end}"));
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
