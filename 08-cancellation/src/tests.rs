@@ -65,7 +65,7 @@ async fn expect(lines: &mut Lines, expected: &[&str]) {
 }
 
 /// Drops `call` when the log says `line`.
-async fn hang_up_at<T: Debug>(lines: &mut Lines, line: &str, call: impl Future<Output = T>) {
+async fn cancel_at<T: Debug>(lines: &mut Lines, line: &str, call: impl Future<Output = T>) {
     let expected = [line];
     tokio::select! {
         result = call => panic!("answered before the log said {line:?}: {result:?}"),

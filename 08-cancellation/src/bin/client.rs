@@ -18,13 +18,13 @@ async fn run(url: String) -> Result<(), Box<dyn Error>> {
     let deadlines = ClientDeadlineLayer::new().default_timeout(Duration::from_secs(5));
     let mut bank = BankClient::new(deadlines.layer(channel));
 
-    hang_up_early("transfer 1, naive", bank.transfer_naively(order("1"))).await?;
+    cancel_early("transfer 1, naive", bank.transfer_naively(order("1"))).await?;
     print_balances(&mut bank).await?;
     let receipt = bank.transfer_naively(order("1")).await?.into_inner();
     println!("transfer 1, again: done before: {}", receipt.done_before);
     print_balances(&mut bank).await?;
 
-    hang_up_early("transfer 2, safe", bank.transfer(order("2"))).await?;
+    cancel_early("transfer 2, safe", bank.transfer(order("2"))).await?;
     print_balances(&mut bank).await?;
     println!("a second later:");
     sleep(Duration::from_secs(1)).await;
@@ -33,12 +33,12 @@ async fn run(url: String) -> Result<(), Box<dyn Error>> {
     println!("transfer 2, again: done before: {}", receipt.done_before);
     print_balances(&mut bank).await?;
 
-    hang_up_early("audit", bank.audit(())).await?;
+    cancel_early("audit", bank.audit(())).await?;
     Ok(())
 }
 
 /// Gives a call half a second, and drops it then.
-async fn hang_up_early<T>(
+async fn cancel_early<T>(
     name: &str,
     call: impl Future<Output = Result<T, Status>>,
 ) -> Result<(), Status> {

@@ -52,7 +52,7 @@ async fn no_coin_is_lost_or_made_when_the_caller_hangs_up() {
                     false => other.transfer(order(1, "Ben", 30)).await,
                 }
             };
-            hang_up_at(&mut lines, "faulty: 1", call).await;
+            cancel_at(&mut lines, "faulty: 1", call).await;
             finish(&bank, order(1, "Ben", 30), (70, 130), &what).await;
         }
     }
