@@ -206,18 +206,34 @@ const TAGS: [&str; 4] = ["<details>", "</details>", "<summary>", "</summary>"];
 /// The targets of a line's links: `there` in `[text](there)`. Code is not looked at.
 pub fn links(line: &str) -> Vec<&str> {
     let mut links = Vec::new();
-    let mut rest = line;
-    while let Some(at) = rest.find("](") {
-        // A backtick left open before the link means that the link stands inside of code.
-        let in_code = line[..line.len() - rest.len() + at].matches('`').count() % 2 == 1;
-        rest = &rest[at + 2..];
-        if let Some(end) = rest.find(')')
-            && !in_code
+    let mut from = 0;
+    while let Some(at) = line[from..].find("](") {
+        let begin = from + at + 2;
+        if let Some(end) = line[begin..].find(')')
+            && !ends_in_code(&line[..from + at])
         {
-            links.push(&rest[..end]);
+            links.push(&line[begin..begin + end]);
         }
+        from = begin;
     }
     links
+}
+
+/// Whether code is still open at the end of `text`: only as many backticks as began it end it.
+fn ends_in_code(text: &str) -> bool {
+    let mut open = None;
+    let mut rest = text;
+    while let Some(at) = rest.find('`') {
+        let after = rest[at..].trim_start_matches('`');
+        let run = rest.len() - at - after.len();
+        open = match open {
+            None => Some(run),
+            Some(begun) if begun == run => None,
+            begun => begun,
+        };
+        rest = after;
+    }
+    open.is_some()
 }
 
 /// What stands between backticks in a text.

@@ -6,6 +6,7 @@ use crate::page;
 #[test]
 fn links_inside_of_code_are_no_links() {
     assert_eq!(page::links("[a](b) `[c](d)` [`e`](f)"), ["b", "f"]);
+    assert_eq!(page::links("``[`c`](d)`` [``e`](f)`` [`g`](h)"), ["h"]);
     let (blocks, prose) =
         page::split("[a](b)\n```rust\n[c](d)\n```\n  ```console\n  $ e\n    f\n  ```\n");
     assert_eq!(prose.len(), 1);
