@@ -10,7 +10,7 @@
 //! | A call ends at its deadline, on both sides, with DEADLINE_EXCEEDED. | [Deadlines] | CANCELLED; only until the headers come | [`deadline`] | 05 |
 //! | Work stops with its call; an upload that broke off isn't finished. | [Cancellation] | a reset upload looks finished | [`cancel`] | 03, 08 |
 //! | A stream ends with OK only if all of it was sent. | [gRPC over HTTP/2] | a sender that is gone looks like success | [`stream`] | 02 |
-//! | A server goes on serving, whatever one client does. | [RFC 9113], 10.5 | no limit on calls, connections, silence | [`server`] | 01 |
+//! | A server goes on serving, whatever comes over one connection. | [RFC 9113], 10.5 | no limit on calls, connections, silence | [`server`] | 01 |
 //! | A lost connection is UNAVAILABLE; every answer has the right code. | [Status codes] | UNKNOWN, INTERNAL or CANCELLED | [`status`] | 09 |
 //! | A message that is too large is RESOURCE_EXHAUSTED. | [Status codes] | OUT_OF_RANGE, INTERNAL | [`message_limit`] | 09 |
 //! | A panic ends one call, with UNKNOWN. | [Status codes] | CANCELLED | [`panic`](mod@panic) | 09 |
@@ -32,10 +32,10 @@
 //! # The order of layers
 //!
 //! A layer covers what stands below it. On a client, from the outside in: `deadline` covers
-//! everything, then `cancel`; `error_details` has to see a response before anything reads its status;
-//! then `message_limit`, `status`, and `metadata` next to the channel. On a server `panic` covers
-//! everything; `deadline` stops the rest; then `cancel`, `message_limit`, and `metadata` next to the
-//! handler.
+//! everything, then `cancel`; nothing that decodes an error's details may stand between
+//! `error_details` and the channel, and `message_limit`, `status` and `metadata`, which come
+//! next, don't. On a server `panic` covers everything; `deadline` stops the rest; then `cancel`,
+//! `message_limit`, and `metadata` next to the handler.
 //!
 //! ```
 //! use std::time::Duration;
@@ -108,11 +108,14 @@
 //!
 //! # What all layers have in common
 //!
-//! They are `Layer` and `Service` over `http::Request<tonic::body::Body>`, named as `tower-http`
-//! names its own; their services are `Clone` when the inner one is. Settings take effect in any
-//! order. Nothing grows without bound, and none of them panics. A response that is at its end already,
-//! as an error in one block of headers is (*Trailers-Only*), is passed on untouched: other stacks
-//! refuse it otherwise.
+//! They are `Layer` and `Service` over `http::Request<tonic::body::Body>`; the response's body
+//! may be any. Services are `Clone` when the inner one is. Settings take effect in any order.
+//! Nothing grows without bound. They need tokio, with its timer where time is the subject, and
+//! panic only without it. A response that is at its end already, as an error in one block of
+//! headers is (*Trailers-Only*), is passed on untouched: other stacks refuse it otherwise.
+//!
+//! A layer that changes the request's body, such as tower-http's limits, has to stand inside of
+//! these, or to be followed by `MapRequestBodyLayer::new(tonic::body::Body::new)`.
 //!
 //! [tonic]: https://docs.rs/tonic/0.14.9
 //! [tower]: https://docs.rs/tower

@@ -1,11 +1,12 @@
-//! A server that one stranger can't use up.
+//! A server whose connections have limits: none of them can use it up.
 //!
 //! # The promise
 //!
-//! A server goes on serving, whatever one client does. HTTP/2 gives it the means: a limit on the
-//! calls that are open at once ([RFC 9113], section 5.1.2), on the size of headers (section 6.5.2),
-//! and the right to close a connection that costs too much (section 10.5, *Denial-of-Service
-//! Considerations*). [gRPC over HTTP/2] asks servers to limit the size of headers too.
+//! A server goes on serving, whatever comes over one connection. HTTP/2 gives it the means: a
+//! limit on the calls that are open at once ([RFC 9113], section 5.1.2), on the size of headers
+//! (section 6.5.2), and the right to close a connection that costs too much (section 10.5,
+//! *Denial-of-Service Considerations*). [gRPC over HTTP/2] asks servers to limit the size of
+//! headers too.
 //!
 //! # What tonic 0.14.9 does
 //!
@@ -73,14 +74,20 @@
 //! # What it doesn't do
 //!
 //! * A connection that has begun one call may then be idle for as long as it likes, as gRPC's
-//!   clients are. Limits by keepalive and by age come with lessons of their own; until then
-//!   [`max_connections`](Incoming::max_connections) bounds what idle ones cost.
-//! * One client may take all connections. Who it is can only be told by authentication, or by a
-//!   proxy that counts by address.
+//!   clients are. There is no limit by idleness or age yet.
+//! * So one client that opens all connections keeps the others out, silently: they wait in the
+//!   listener's queue. Who a client is can only be told by authentication, or by a proxy that
+//!   counts by address. Choose [`max_connections`](Incoming::max_connections) above the number of
+//!   your clients, and below that of your descriptors.
+//! * All connections together may cost what one costs, times their number. With the defaults that's
+//!   512 × 200 × 4 MiB, more than any machine has. The product of the three numbers is yours to
+//!   choose.
 //! * Inside TLS a call can't be seen from here: the time then covers the handshake, up to the first
 //!   byte after it.
-//! * A client that connects early and calls late is disconnected in between, and connects again when
-//!   it calls. A call in the very moment of closing fails, as it does whenever a connection closes.
+//! * A client that connects early and calls late is disconnected in between, and connects again
+//!   when it calls. A call in the very moment of closing fails, as it does whenever a connection
+//!   closes. A client that connects again at once though it has nothing to call, as balancing
+//!   clients of other languages do, is disconnected every [`FIRST_REQUEST_TIMEOUT`].
 //!
 //! [RFC 9113]: https://www.rfc-editor.org/rfc/rfc9113
 //! [gRPC over HTTP/2]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests
@@ -115,7 +122,7 @@ pub const MAX_PENDING_ACCEPT_RESET_STREAMS: usize = 20;
 /// How many bytes the headers of one call may have, counted as RFC 9113, section 6.5.2, counts
 /// them: 16 KiB, hyper's own default.
 ///
-/// gRPC over HTTP/2 suggests 8 KiB, and not to be stricter. A call past it is answered with the
+/// gRPC over HTTP/2 suggests 8 KiB as a server's default. A call past it is answered with the
 /// HTTP status 431.
 pub const MAX_HEADER_LIST_SIZE: u32 = 16 * 1024;
 
