@@ -40,7 +40,8 @@ async fn run(url: String) -> Result<(), Box<dyn Error>> {
 
 // The rest is the same in every client.
 
-#[tokio::main]
+// One thread: the limit of time holds even if a server never stops sending.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let url = env::args()
         .nth(1)

@@ -69,7 +69,8 @@ fn show(what: &str, metadata: &MetadataMap) {
 
 // The rest is the same in every client.
 
-#[tokio::main]
+// One thread: the limit of time holds even if a server never stops sending.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let url = env::args()
         .nth(1)

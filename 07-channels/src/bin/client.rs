@@ -62,7 +62,8 @@ async fn square_root(channel: &Channel, value: f64) -> Result<f64, Status> {
 
 // The rest is the same in every client.
 
-#[tokio::main]
+// One thread: the limit of time holds even if a server never stops sending.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let url = env::args()
         .nth(1)

@@ -49,7 +49,8 @@ fn show<T>(who: &str, result: Result<Response<T>, Status>) {
 
 // The rest is the same in every client.
 
-#[tokio::main]
+// One thread: the limit of time holds even if a server never stops sending.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let url = env::args()
         .nth(1)
