@@ -79,6 +79,9 @@
 //! connecting isn't taken off, since nothing above a channel can see it. The server then counts
 //! from a later moment than the client; the client's reset ends the call on time all the same.
 //!
+//! Replies that nobody reads are dropped at the deadline too, and the server hears of it then. Who
+//! reads on gets DEADLINE_EXCEEDED.
+//!
 //! A server that gives up a moment before the client says CANCELLED if it is tonic alone. Within
 //! the last millisecond that is taken for the deadline's own doing, as grpc-go takes it.
 //!
@@ -88,6 +91,13 @@
 //! future, or the stream that it has returned, is dropped, and the call ends with
 //! DEADLINE_EXCEEDED. What the handler has spawned goes on: give it a token of the module `cancel`,
 //! or a deadline of its own.
+//!
+//! That holds against a client that doesn't read, too: the handler's stream is dropped on time. The
+//! HTTP/2 stream itself stays open, with what it has of replies, until the client reads or leaves,
+//! since the status comes after the replies.
+//!
+//! Don't set [`Server::timeout`](tonic::transport::Server::timeout): it stands outside of all
+//! layers and answers CANCELLED. Use [`limit`](ServerDeadlineLayer::limit).
 //!
 //! A client that gives up resets its call, and a reset upload looks finished to a handler of tonic:
 //! see `DetectAbortedUpload` in the module `cancel`.
@@ -147,9 +157,14 @@ impl Deadline {
 
     /// Gives a call that this call depends on the time that is left.
     ///
-    /// Replaces a timeout that `request` already has.
+    /// A timeout that `request` already has stays if it is the smaller one.
     pub fn pass_on<T>(self, request: &mut Request<T>) {
-        request.set_timeout(self.remaining().min(timeout::LONGEST));
+        let left = self.remaining().min(timeout::LONGEST);
+        // One that breaks the grammar gives no time to compare with.
+        match timeout::read(request.metadata().as_ref()) {
+            Ok(Some(own)) if own <= left => {}
+            _ => request.set_timeout(left),
+        }
     }
 
     fn instant(self) -> Instant {

@@ -1,14 +1,17 @@
 //! Bodies that end when the deadline passes, wherever their messages stand.
 
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 
 use http_body::{Body as HttpBody, Frame};
 use pin_project_lite::pin_project;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 use tokio::time::{Sleep, sleep_until};
 use tonic::body::Body;
-use tonic::codegen::Bytes;
 use tonic::codegen::http::{HeaderMap, Response};
+use tonic::codegen::{Bytes, StdError};
 use tonic::{Code, Status};
 
 use super::{Deadline, exceeded};
@@ -22,15 +25,22 @@ pub(super) enum Side {
     Server,
 }
 
-/// Ends `response` when the deadline passes. A response that is at its end already stays as it is,
-/// so that an error is still sent in one block of headers (Trailers-Only).
-pub(super) fn bound(response: Response<Body>, deadline: Deadline, side: Side) -> Response<Body> {
+/// Ends `response` when the deadline passes. A response that is at its end already has nothing to
+/// end, so that an error is still sent in one block of headers (Trailers-Only).
+pub(super) fn bound<B>(response: Response<B>, deadline: Deadline, side: Side) -> Response<Body>
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
+{
+    let response = response.map(Body::new);
     if response.body().is_end_stream() {
         return response;
     }
     response.map(|body| {
+        let inner = Arc::new(Slot(Mutex::new(Some(body))));
         Body::new(DeadlineBody {
-            inner: Some(body),
+            watch: Watch::start(&inner, deadline),
+            inner: Some(inner),
             expired: sleep_until(deadline.instant()),
             deadline,
             side,
@@ -41,11 +51,53 @@ pub(super) fn bound(response: Response<Body>, deadline: Deadline, side: Side) ->
 pin_project! {
     struct DeadlineBody {
         // `None` once the body has ended: dropping it is what stops the work on the other side.
-        inner: Option<Body>,
+        inner: Option<Arc<Slot>>,
+        // Wakes the reader, which the watch doesn't.
         #[pin]
         expired: Sleep,
+        watch: Option<Watch>,
         deadline: Deadline,
         side: Side,
+    }
+}
+
+/// A body that may be taken out from under its reader.
+struct Slot(Mutex<Option<Body>>);
+
+impl Slot {
+    /// What `look` makes of the body; `None` if it has been taken out.
+    fn look<T>(&self, look: impl FnOnce(&mut Body) -> T) -> Option<T> {
+        // A lock is poisoned if a body has panicked. Its reader saw the panic.
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.as_mut().map(look)
+    }
+
+    /// Leaves it to the caller to drop the body: what that does must not run under the lock.
+    fn take(&self) -> Option<Body> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Drops a body on time even if nobody polls it: hyper polls none while it waits for the reader to
+/// open the window, and a client need not read.
+struct Watch(AbortHandle);
+
+impl Watch {
+    fn start(slot: &Arc<Slot>, deadline: Deadline) -> Option<Self> {
+        // Weak, so that a body whose reader drops it is dropped then.
+        let slot = Arc::downgrade(slot);
+        let runtime = Handle::try_current().ok()?;
+        let task = runtime.spawn(async move {
+            sleep_until(deadline.instant()).await;
+            drop(Weak::upgrade(&slot).and_then(|slot| slot.take()));
+        });
+        Some(Self(task.abort_handle()))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -64,20 +116,29 @@ impl HttpBody for DeadlineBody {
         // The clock first: a peer that always has one more message must not put off the end.
         let frame = match this.expired.poll(context) {
             Poll::Ready(()) => Some(this.side.expire()),
-            Poll::Pending => match ready!(Pin::new(inner).poll_frame(context)) {
-                Some(frame) => Some(this.side.correct(frame, *this.deadline)),
-                None => None,
+            Poll::Pending => match inner.look(|inner| Pin::new(inner).poll_frame(context)) {
+                Some(poll) => ready!(poll).map(|frame| this.side.correct(frame, *this.deadline)),
+                // The watch's clock was faster.
+                None => Some(this.side.expire()),
             },
         };
-        // A call that has its status is over, whatever the clock says later.
-        if !matches!(&frame, Some(Ok(frame)) if frame.is_data()) {
+        // A call that has its status is over, whatever the clock says later. So is a body that
+        // says so with its last message: who has heard that must not hear of a deadline then.
+        let has_more = matches!(&frame, Some(Ok(frame)) if frame.is_data())
+            && inner.look(|inner| inner.is_end_stream()) != Some(true);
+        if !has_more {
+            drop(inner.take());
             *this.inner = None;
+            *this.watch = None;
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(HttpBody::is_end_stream)
+        // A body that was taken out has still to say how the call ended.
+        self.inner
+            .as_ref()
+            .is_none_or(|inner| inner.look(|inner| inner.is_end_stream()) == Some(true))
     }
 }
 

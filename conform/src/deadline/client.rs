@@ -6,11 +6,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep_until};
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
-use tonic::codegen::{Service, StdError};
+use tonic::codegen::{Bytes, Service, StdError};
 use tonic::{Status, TimeoutExpired};
 use tower::Layer;
 
@@ -19,6 +20,36 @@ use super::{Deadline, exceeded, timeout};
 use crate::upload;
 
 /// Holds every call of a channel to its deadline. See the [module](super).
+///
+/// # Panics
+///
+/// A call with a deadline panics without a tokio runtime that has its timer on.
+///
+/// # Other layers around it
+///
+/// It clones the service below for each call (`S: Clone`) and is always ready itself: a
+/// `load_shed` above it never sheds.
+///
+/// Its error is [`StdError`], and `option_layer` wants the error of the service below to be the
+/// same. A [`Channel`](tonic::transport::Channel) has one of its own, to be mapped:
+///
+/// ```
+/// use conform::deadline::ClientDeadlineLayer;
+/// use greeter::greeter_client::GreeterClient;
+/// use tonic::codegen::StdError;
+/// use tonic::transport::Channel;
+/// use tower::ServiceBuilder;
+///
+/// # #[allow(unused_variables)]
+/// fn connect(channel: Channel, holds_deadlines: bool) {
+///     let layer = holds_deadlines.then(ClientDeadlineLayer::new);
+///     let channel = ServiceBuilder::new()
+///         .option_layer(layer)
+///         .map_err(Into::<StdError>::into)
+///         .service(channel);
+///     let stub = GreeterClient::new(channel);
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ClientDeadlineLayer {
     default_timeout: Option<Duration>,
@@ -59,10 +90,12 @@ pub struct ClientDeadline<S> {
     settings: ClientDeadlineLayer,
 }
 
-impl<S> Service<Request<Body>> for ClientDeadline<S>
+impl<S, B> Service<Request<Body>> for ClientDeadline<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>> + Clone,
+    S: Service<Request<Body>, Response = Response<B>> + Clone,
     S::Error: Into<StdError>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
 {
     type Response = Response<Body>;
     type Error = StdError;
@@ -135,10 +168,12 @@ where
     }
 }
 
-impl<S> Future for ClientResponseFuture<S>
+impl<S, B> Future for ClientResponseFuture<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<B>>,
     S::Error: Into<StdError>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
 {
     type Output = Result<Response<Body>, StdError>;
 
@@ -149,7 +184,7 @@ where
             Poll::Pending => {
                 let expired = this.expired.as_mut().as_pin_mut();
                 ready!(expired.map_or(Poll::Pending, |expired| expired.poll(context)));
-                Ok(exceeded().into_http())
+                Err(Failure::Status(exceeded()))
             }
         };
         this.state.set(State::Over);
@@ -161,19 +196,30 @@ where
                 Ok(exceeded().into_http())
             }
             (Ok(response), Some(deadline)) => Ok(bound(response, deadline, Side::Client)),
-            (Err(error), _) if is_due || is_expiry(&*error) => Ok(exceeded().into_http()),
-            (result, _) => result,
+            (Ok(response), None) => Ok(response.map(Body::new)),
+            (Err(Failure::Status(status)), _) => Ok(status.into_http()),
+            (Err(Failure::Error(error)), _) if is_due || is_expiry(&*error) => {
+                Ok(exceeded().into_http())
+            }
+            (Err(Failure::Error(error)), _) => Err(error),
         })
     }
+}
+
+/// Why there is no response from below.
+enum Failure {
+    /// The call ends with this.
+    Status(Status),
+    Error(StdError),
 }
 
 fn poll_call<S>(
     mut state: Pin<&mut State<S, S::Future>>,
     deadline: Option<Deadline>,
     context: &mut Context<'_>,
-) -> Poll<Result<Response<Body>, StdError>>
+) -> Poll<Result<S::Response, Failure>>
 where
-    S: Service<Request<Body>, Response = Response<Body>>,
+    S: Service<Request<Body>>,
     S::Error: Into<StdError>,
 {
     loop {
@@ -187,7 +233,7 @@ where
                     *waited = true;
                     return Poll::Pending;
                 };
-                ready.map_err(Into::into)?;
+                ready.map_err(|error| Failure::Error(error.into()))?;
                 let Some(mut request) = request.take() else {
                     return Poll::Pending;
                 };
@@ -203,9 +249,12 @@ where
                 let response = inner.call(request);
                 state.set(State::Called { response });
             }
-            StateProj::Called { response } => return response.poll(context).map_err(Into::into),
+            StateProj::Called { response } => {
+                let result = response.poll(context);
+                return result.map_err(|error| Failure::Error(error.into()));
+            }
             StateProj::Refused { status } => match status.take() {
-                Some(status) => return Poll::Ready(Ok(status.into_http())),
+                Some(status) => return Poll::Ready(Err(Failure::Status(status))),
                 None => return Poll::Pending,
             },
             StateProj::Over => return Poll::Pending,

@@ -4,12 +4,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep_until};
 use tonic::Status;
 use tonic::body::Body;
-use tonic::codegen::Service;
 use tonic::codegen::http::{HeaderMap, Request, Response};
+use tonic::codegen::{Bytes, Service, StdError};
 use tower::Layer;
 
 use super::body::{Side, bound};
@@ -17,6 +18,10 @@ use super::{Deadline, exceeded, timeout};
 
 /// Holds every call to the deadline that its caller sets, and to the server's own limit. See the
 /// [module](super).
+///
+/// # Panics
+///
+/// A call with a deadline panics without a tokio runtime that has its timer on.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ServerDeadlineLayer {
     limit: Option<Duration>,
@@ -74,9 +79,11 @@ pub struct ServerDeadline<S> {
     settings: ServerDeadlineLayer,
 }
 
-impl<S> Service<Request<Body>> for ServerDeadline<S>
+impl<S, B> Service<Request<Body>> for ServerDeadline<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<B>>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -131,16 +138,20 @@ pin_project! {
     }
 }
 
-impl<F, E> Future for ServerResponseFuture<F>
+impl<F, B, E> Future for ServerResponseFuture<F>
 where
-    F: Future<Output = Result<Response<Body>, E>>,
+    F: Future<Output = Result<Response<B>, E>>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
 {
     type Output = Result<Response<Body>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         let result = match state.as_mut().project() {
-            StateProj::Free { response } => ready!(response.poll(context)),
+            StateProj::Free { response } => {
+                ready!(response.poll(context)).map(|response| response.map(Body::new))
+            }
             StateProj::Bound {
                 response,
                 expired,

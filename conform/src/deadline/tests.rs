@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::time::{advance, sleep, timeout};
 use tonic::body::Body;
 use tonic::codegen::http::{self, HeaderMap, Uri};
-use tonic::codegen::{BoxStream, Bytes, Service, StdError};
+use tonic::codegen::{BoxFuture, BoxStream, Bytes, Service, StdError};
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Endpoint, Server};
 use tonic::{Code, Response, Streaming};
@@ -183,6 +183,20 @@ async fn what_is_left_is_passed_on() {
     advance(millis(400)).await;
     deadline.pass_on(&mut request);
     assert_eq!(request.metadata().get("grpc-timeout").unwrap(), "0n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_smaller_timeout_stays_as_it_is() {
+    let deadline = Deadline::after(millis(500)).unwrap();
+    for (own, expected) in [("50m", "50m"), ("501m", "500000u"), ("soon", "500000u")] {
+        let mut request = Request::new(());
+        request
+            .metadata_mut()
+            .insert("grpc-timeout", own.parse().unwrap());
+        deadline.pass_on(&mut request);
+        let passed_on = request.metadata().get("grpc-timeout").unwrap();
+        assert_eq!(passed_on, expected, "{own}");
+    }
 }
 
 #[tokio::test]

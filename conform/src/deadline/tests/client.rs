@@ -14,10 +14,12 @@ fn request(timeout: &[&'static str]) -> http::Request<Body> {
 }
 
 /// Calls `service` with the layer on it.
-async fn call<S>(timeout: &[&'static str], service: S) -> Call
+async fn call<S, B>(timeout: &[&'static str], service: S) -> Call
 where
-    S: Service<http::Request<Body>, Response = http::Response<Body>> + Clone,
+    S: Service<http::Request<Body>, Response = http::Response<B>> + Clone,
     S::Error: Into<StdError>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
 {
     let mut service = ClientDeadlineLayer::new().layer(service);
     service.call(request(timeout)).await
@@ -342,4 +344,89 @@ async fn an_upload_that_ends_in_time_ends_as_it_is() {
     assert!(upload.is_end_stream());
     assert!(upload.frame().await.is_none());
     assert!(requests.recv().await.unwrap().into_body().is_end_stream());
+}
+
+/// As a `TraceLayer` has one of its own.
+#[tokio::test(start_paused = true)]
+async fn the_body_below_may_be_of_any_type() {
+    for (timeout, expected) in [(&["50m"][..], true), (&[], true), (&["15m"], false)] {
+        let service = service_fn(|_| {
+            let all = stream::once(async {
+                sleep(millis(20)).await;
+                Ok::<_, Status>(Frame::data(Bytes::from("all")))
+            });
+            let body = StreamBody::new(all).map_err(StdError::from).boxed_unsync();
+            ready(Ok::<_, StdError>(http::Response::new(body)))
+        });
+        let response = call(timeout, service).await.unwrap();
+        let all = response.into_body().collect().await;
+        let expected = expected.then_some(Bytes::from("all"));
+        assert_eq!(all.ok().map(|all| all.to_bytes()), expected, "{timeout:?}");
+    }
+}
+
+/// A body that nobody polls is dropped, and says so when it is polled.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_nobody_polls_is_dropped_at_the_deadline() {
+    let (log, mut lines) = mpsc::unbounded_channel();
+    let service = service_fn(move |_| {
+        let stopped = Stopped(Some(log.clone()));
+        let frames = stream::repeat_with(move || {
+            let _stopped = &stopped;
+            Ok::<_, Status>(Frame::data(Bytes::from("more")))
+        });
+        let response = http::Response::new(Body::new(StreamBody::new(frames)));
+        ready(Ok::<_, StdError>(response))
+    });
+    let begin = Instant::now();
+    let mut body = call(&["50m"], service).await.unwrap().into_body();
+    assert!(body.frame().await.unwrap().unwrap().is_data());
+    assert_eq!(
+        timeout(YEAR, lines.recv()).await.unwrap().unwrap(),
+        "stopped"
+    );
+    assert_about(begin, millis(50));
+    assert!(!body.is_end_stream());
+    assert_eq!(HttpBody::size_hint(&body).upper(), None);
+    let status = body.frame().await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert!(body.is_end_stream());
+    assert!(body.frame().await.is_none());
+}
+
+/// A body at its end has said so: the deadline changes nothing.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_has_said_its_end_stays_at_its_end() {
+    let service = service_fn(|_| {
+        let body = Body::new(Full::new(Bytes::from("all")));
+        ready(Ok::<_, StdError>(http::Response::new(body)))
+    });
+    let mut body = call(&["50m"], service).await.unwrap().into_body();
+    assert!(body.frame().await.unwrap().unwrap().is_data());
+    sleep(millis(60)).await;
+    assert!(body.is_end_stream());
+    assert!(body.frame().await.is_none());
+}
+
+/// The watch over a stream lives no longer than the stream, even with a deadline a year ahead.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_over_leaves_no_task_behind() {
+    let tasks = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    let service = service_fn(|_| {
+        let frames = vec![Ok(Frame::trailers(trailers(Code::Ok)))];
+        ready(Ok::<_, StdError>(http::Response::new(body(frames))))
+    });
+    let before = tasks();
+    let mut read = call(&["8760H"], service).await.unwrap().into_body();
+    assert_eq!(tasks(), before + 1);
+    assert!(read.frame().await.unwrap().unwrap().is_trailers());
+    tokio::task::yield_now().await;
+    assert_eq!(tasks(), before);
+    drop(call(&["8760H"], service).await.unwrap());
+    tokio::task::yield_now().await;
+    assert_eq!(tasks(), before);
 }

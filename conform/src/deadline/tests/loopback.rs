@@ -1,5 +1,7 @@
 //! Over real connections: what is covered, and what tonic alone covers.
 
+use crate::testing::{self, Replies, Requests, Test};
+
 use super::*;
 
 async fn listen() -> (TcpIncoming, Endpoint) {
@@ -98,6 +100,51 @@ async fn a_call_with_an_open_upload_is_reset_too() {
     assert_eq!(status.code(), Code::DeadlineExceeded);
     line(&mut lines, "stopped").await;
     drop(replies);
+}
+
+/// hyper doesn't poll the replies while it waits for room in the window.
+#[tokio::test]
+async fn a_reader_that_stalls_does_not_keep_the_handlers_stream() {
+    let (log, mut lines) = mpsc::unbounded_channel();
+    let flood = Test(move |_: Requests| -> BoxFuture<_, _> {
+        let stopped = Stopped(Some(log.clone()));
+        let replies: Replies = Box::pin(stream::repeat_with(move || {
+            let _stopped = &stopped;
+            Ok(Bytes::from(vec![0; 60_000]))
+        }));
+        Box::pin(ready(Ok(Response::new(replies))))
+    });
+    let limit = ServerDeadlineLayer::new().limit(millis(500));
+    let server = testing::serve(limit, flood).await;
+    let window = server.endpoint().initial_stream_window_size(65_535);
+    let begin = Instant::now();
+    let mut replies = testing::stream(window.connect_lazy(), stream::empty())
+        .await
+        .unwrap();
+    line(&mut lines, "stopped").await;
+    assert!(begin.elapsed() >= millis(500), "{:?}", begin.elapsed());
+    // Who reads on gets what is under way, and then the end.
+    let end = loop {
+        if let Err(status) = soon(replies.message()).await {
+            break status;
+        }
+    };
+    assert_eq!(end.code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test]
+async fn replies_that_nobody_reads_are_reset_at_the_deadline() {
+    let (endpoint, mut lines) = start_alone().await;
+    let request = within(millis(1000), name("3600000"));
+    let mut replies = stub(&endpoint)
+        .greet_often(request)
+        .await
+        .unwrap()
+        .into_inner();
+    line(&mut lines, "began").await;
+    line(&mut lines, "stopped").await;
+    let status = soon(replies.message()).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
 }
 
 #[tokio::test]

@@ -261,3 +261,21 @@ async fn a_response_is_dropped_at_the_deadline_and_pending_after_it() {
     assert_eq!(lines.try_recv().unwrap(), "stopped");
     assert!(timeout(YEAR, &mut call).await.is_err());
 }
+
+/// As a `TraceLayer` has one of its own.
+#[tokio::test(start_paused = true)]
+async fn the_body_below_may_be_of_any_type() {
+    let service = service_fn(|_: http::Request<Body>| {
+        let body = body(Vec::new()).map_err(StdError::from).boxed_unsync();
+        ready(Ok::<_, Infallible>(http::Response::new(body)))
+    });
+    let layer = ServerDeadlineLayer::new().limit(millis(20));
+    let response = layer.layer(service).oneshot(http::Request::default()).await;
+    let ended = response.unwrap().into_body().collect().await.unwrap();
+    assert_eq!(ended.trailers().unwrap()["grpc-status"], "4");
+
+    let layer = ServerDeadlineLayer::new();
+    let response = layer.layer(service).oneshot(http::Request::default()).await;
+    let endless = response.unwrap().into_body().collect();
+    assert!(timeout(YEAR, endless).await.is_err());
+}
