@@ -2,7 +2,7 @@
 
 use futures::FutureExt;
 use tokio::sync::mpsc::{self, Receiver};
-use tokio::time::{Instant, pause};
+use tokio::time::{Instant, pause, timeout};
 use tonic::Code;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
@@ -376,25 +376,42 @@ async fn exercise_2_greets_everyone_who_joins() {
     let bot = tokio::spawn(greet(said, heard));
 
     let mut ann = Guest::enter(&url, "Ann").await;
-    ann.hears(&["Bot: Hello, Ann!"]).await;
+    let should = "answer `* Ann joins` with `Hello, Ann!`";
+    bot_should(should, &mut ann, &["Bot: Hello, Ann!"]).await;
     let zoe = Guest::enter(&url, "Zoë Müller").await;
-    ann.hears(&["* Zoë Müller joins", "Bot: Hello, Zoë Müller!"])
-        .await;
+    let should = "answer `* Zoë Müller joins` with `Hello, Zoë Müller!`";
+    let lines = ["* Zoë Müller joins", "Bot: Hello, Zoë Müller!"];
+    bot_should(should, &mut ann, &lines).await;
     // Only the room says who joins.
     zoe.says("Cid joins").await;
     zoe.leave().await;
     let _bob = Guest::enter(&url, "Bob").await;
-    ann.hears(&["Zoë Müller: Cid joins", "* Zoë Müller leaves"])
-        .await;
-    ann.hears(&["* Bob joins", "Bot: Hello, Bob!"]).await;
+    let should = "answer nothing to `Zoë Müller: Cid joins`, nor to one who leaves";
+    let lines = ["Zoë Müller: Cid joins", "* Zoë Müller leaves"];
+    bot_should(should, &mut ann, &lines).await;
+    let should = "answer `* Bob joins` with `Hello, Bob!`";
+    bot_should(should, &mut ann, &["* Bob joins", "Bot: Hello, Bob!"]).await;
 
-    assert!(!bot.is_finished(), "it ended before its call did");
+    assert!(!bot.is_finished(), "`greet` ended before its call did");
     tap.reset();
     let end = soon("the end of the bot's call", bot).await.unwrap();
     assert!(
         end.is_err(),
-        "the connection broke, and the bot says that all is well"
+        "Bot's connection broke: `greet` should return the error; yours: Ok"
     );
+}
+
+/// Then Ann hears these lines next.
+async fn bot_should(should: &str, ann: &mut Guest, lines: &[&str]) {
+    for line in lines {
+        let heard = timeout(Duration::from_secs(5), ann.heard.message()).await;
+        let heard = heard.map(|line| line.unwrap().map(|line| line.show()));
+        let heard = heard.ok().flatten().unwrap_or("nothing".into());
+        assert!(
+            heard == *line,
+            "Bot, who runs `greet`, should {should}. Ann should hear `{line}`; yours: `{heard}`"
+        );
+    }
 }
 
 #[tokio::test]

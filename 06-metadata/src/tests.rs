@@ -211,12 +211,16 @@ async fn exercise_1_asks_every_caller_for_a_name() {
                 metadata.insert_bin("caller-bin", name);
             }
             let answer = ask(&mut calculator, method, values, metadata).await;
-            let status = answer.err();
-            let status = status.unwrap_or_else(|| panic!("{method} answers a caller {name:?}"));
-            assert_eq!(
-                status.code(),
-                Code::InvalidArgument,
-                "{method}, caller {name:?}"
+            let call = match name {
+                None => format!("{method} without `caller-bin`"),
+                Some(name) => format!("{method} with `caller-bin` {name:?}"),
+            };
+            let Err(status) = answer else {
+                panic!("{call}: expected INVALID_ARGUMENT, got an answer");
+            };
+            assert!(
+                status.code() == Code::InvalidArgument,
+                "{call}: expected INVALID_ARGUMENT, got {status}"
             );
             let message = status.message();
             assert!(
