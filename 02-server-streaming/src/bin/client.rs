@@ -22,7 +22,8 @@ async fn run(url: String) -> Result<(), Box<dyn Error>> {
     };
     // The call too: many servers answer nothing at all before their first message.
     match timeout(Duration::from_secs(1), first).await {
-        Ok(Ok(_)) => println!("  an answer within a second"),
+        Ok(Ok(Some(_))) => println!("  an answer within a second"),
+        Ok(Ok(None)) => println!("  that is all"),
         Ok(Err(status)) => return Err(status.into()),
         Err(_) => println!("  none after a second; hanging up"),
     }
