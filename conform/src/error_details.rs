@@ -41,7 +41,9 @@
 //! can't be decoded, or holds a `RetryInfo` outside of protobuf's range of time, is removed. Code,
 //! message and other metadata stay in any case.
 //!
-//! It belongs outside of everything that reads a status from headers or trailers.
+//! Nothing that reads a status from headers or trailers may stand between this layer and the
+//! channel. What reads one outside of it is safe; what reads one inside, nearer to the channel,
+//! panics on malformed details as tonic alone does.
 //!
 //! [the guide to error handling]: https://grpc.io/docs/guides/error/
 

@@ -12,7 +12,10 @@
 //! |---|---|---|
 //! | `max_decoding_message_size`, 4 MiB unless set | OUT_OF_RANGE | RESOURCE_EXHAUSTED |
 //! | `max_encoding_message_size` of a service | OUT_OF_RANGE | RESOURCE_EXHAUSTED |
-//! | `max_encoding_message_size` of a stub | INTERNAL "h2 protocol error" | RESOURCE_EXHAUSTED |
+//! | `max_encoding_message_size` of a stub | INTERNAL "h2 protocol error" | see below |
+//!
+//! A stub's own limit is met before the layer sees the message, so that INTERNAL stays. It is
+//! RESOURCE_EXHAUSTED with [`outgoing`](ClientMessageLimitLayer::outgoing) in place of it.
 //!
 //! # Example
 //!
@@ -25,10 +28,13 @@
 //!
 //! const LIMIT: usize = 1024 * 1024;
 //!
-//! fn server(greeter: impl Greeter) {
+//! async fn serve(greeter: impl Greeter) -> Result<(), Box<dyn std::error::Error>> {
 //!     Server::builder()
 //!         .layer(ServerMessageLimitLayer::new(LIMIT))
-//!         .add_service(GreeterServer::new(greeter));
+//!         .add_service(GreeterServer::new(greeter))
+//!         .serve("[::1]:50051".parse()?)
+//!         .await?;
+//!     Ok(())
 //! }
 //!
 //! fn client(channel: Channel) {

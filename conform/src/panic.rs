@@ -18,10 +18,13 @@
 //! use greeter::greeter_server::{Greeter, GreeterServer};
 //! use tonic::transport::Server;
 //!
-//! fn server(greeter: impl Greeter) {
+//! async fn serve(greeter: impl Greeter) -> Result<(), Box<dyn std::error::Error>> {
 //!     Server::builder()
 //!         .layer(CatchPanicLayer::new())
-//!         .add_service(GreeterServer::new(greeter));
+//!         .add_service(GreeterServer::new(greeter))
+//!         .serve("[::1]:50051".parse()?)
+//!         .await?;
+//!     Ok(())
 //! }
 //! ```
 //!
@@ -30,13 +33,22 @@
 //!
 //! ```
 //! use conform::panic::{self, CatchPanicLayer};
+//! use greeter::greeter_server::{Greeter, GreeterServer};
 //! use tonic::Status;
+//! use tonic::transport::Server;
 //!
-//! let layer = CatchPanicLayer::custom(|cause| {
-//!     eprintln!("a handler panicked: {}", panic::message(cause));
-//!     Status::internal("this call has met a fault of ours")
-//! });
-//! # let _: conform::panic::CatchPanic<(), _> = tower::Layer::layer(&layer, ());
+//! async fn serve(greeter: impl Greeter) -> Result<(), Box<dyn std::error::Error>> {
+//!     let layer = CatchPanicLayer::custom(|cause| {
+//!         eprintln!("a handler panicked: {}", panic::message(cause));
+//!         Status::internal("this call has met a fault of ours")
+//!     });
+//!     Server::builder()
+//!         .layer(layer)
+//!         .add_service(GreeterServer::new(greeter))
+//!         .serve("[::1]:50051".parse()?)
+//!         .await?;
+//!     Ok(())
+//! }
 //! ```
 //!
 //! # Its place
@@ -92,7 +104,9 @@ impl CatchPanicLayer {
 
 impl<F> CatchPanicLayer<F>
 where
-    F: Fn(&(dyn Any + Send)) -> Status + Clone,
+    // All that serving needs, so that the compiler speaks of a function that doesn't fit where it
+    // is given, and not at `serve`.
+    F: Fn(&(dyn Any + Send)) -> Status + Clone + Send + Unpin + 'static,
 {
     /// A panic is what `status` makes of its cause; see [`message`].
     pub fn custom(status: F) -> Self {

@@ -18,6 +18,10 @@ use tower::Layer;
 /// For a server behind HTTP/2 connections. A request of another version is passed on as it is,
 /// since its end is marked otherwise; and don't put the layer between a stub and a service in one
 /// process, where the end isn't marked at all.
+///
+/// Every body between the connection and this layer must pass on `is_end_stream`: without it each
+/// call, a unary one too, ends with ABORTED. Put the layer outside of layers whose bodies don't
+/// pass it on, as that of tower-http's `RequestBodyTimeoutLayer`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DetectAbortedUploadLayer {}
 

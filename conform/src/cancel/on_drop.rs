@@ -2,10 +2,11 @@
 
 use std::task::{Context, Poll};
 
+use http_body::Body as HttpBody;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
-use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
+use tonic::codegen::{Bytes, Service, StdError};
 use tower::Layer;
 
 use super::token::ResponseFuture;
@@ -40,9 +41,11 @@ pub struct CancelOnDrop<S> {
     inner: S,
 }
 
-impl<S> Service<Request<Body>> for CancelOnDrop<S>
+impl<S, B> Service<Request<Body>> for CancelOnDrop<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<B>>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
 {
     type Response = Response<Body>;
     type Error = S::Error;

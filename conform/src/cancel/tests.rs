@@ -205,3 +205,44 @@ async fn readiness_is_that_of_the_service_below() {
     let mut calls = CancelOnDropLayer::new().layer(Broken);
     assert_eq!(calls.ready().await.err(), Some("broken"));
 }
+
+/// Two frames in a body of another type than tonic's, with an error of another type than `Status`.
+fn foreign() -> http::Response<impl HttpBody<Data = Bytes, Error = std::io::Error> + Send> {
+    let trailers = Frame::trailers(HeaderMap::new());
+    let frames = [Ok::<_, Status>(Frame::data(Bytes::from("a"))), Ok(trailers)];
+    let body = StreamBody::new(stream::iter(frames));
+    http::Response::new(body.map_err(std::io::Error::other))
+}
+
+#[tokio::test]
+async fn the_service_below_may_have_a_body_of_its_own() {
+    let (sender, mut tokens) = mpsc::unbounded_channel();
+    let service = service_fn(move |request: http::Request<Body>| {
+        let _ = sender.send(super::token(&Request::from_http(request)));
+        ready(Ok::<_, Infallible>(foreign()))
+    });
+    // Both layers, one around the other.
+    let tokens_layer = CancellationLayer::new();
+    let mut layered = tokens_layer.layer(CancelOnDropLayer::new().layer(service));
+    let response = layered.call(http::Request::default()).await.unwrap();
+    let token = tokens.recv().await.unwrap().unwrap();
+    let mut body = response.into_body();
+    assert!(body.frame().await.unwrap().unwrap().is_data());
+    assert!(!token.is_cancelled());
+    assert!(body.frame().await.unwrap().unwrap().is_trailers());
+    assert!(token.is_cancelled());
+}
+
+#[tokio::test]
+async fn a_body_of_another_type_that_is_at_its_end_stays_so() {
+    let empty = || Full::new(Bytes::new()).map_frame(|frame| frame);
+    let service = service_fn(move |_: http::Request<Body>| {
+        ready(Ok::<_, Infallible>(http::Response::new(empty())))
+    });
+    let mut tokens = CancellationLayer::new().layer(service);
+    let response = tokens.call(http::Request::default()).await.unwrap();
+    assert!(response.body().is_end_stream());
+    let mut calls = CancelOnDropLayer::new().layer(service);
+    let response = calls.call(http::Request::default()).await.unwrap();
+    assert!(response.body().is_end_stream());
+}

@@ -9,7 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
-use tonic::codegen::{Bytes, Service};
+use tonic::codegen::{Bytes, Service, StdError};
 use tower::Layer;
 
 /// The token in a request's extensions, in a type of its own: others may put tokens there too.
@@ -45,9 +45,11 @@ pub struct Cancellation<S> {
     inner: S,
 }
 
-impl<S> Service<Request<Body>> for Cancellation<S>
+impl<S, B> Service<Request<Body>> for Cancellation<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<B>>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -81,9 +83,11 @@ impl<F> ResponseFuture<F> {
     }
 }
 
-impl<F, E> Future for ResponseFuture<F>
+impl<F, B, E> Future for ResponseFuture<F>
 where
-    F: Future<Output = Result<Response<Body>, E>>,
+    F: Future<Output = Result<Response<B>, E>>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
 {
     type Output = Result<Response<Body>, E>;
 
@@ -92,6 +96,7 @@ where
         let result = ready!(this.inner.poll(context));
         let guard = this.guard.take();
         Poll::Ready(result.map(|response| {
+            let response = response.map(Body::new);
             if response.body().is_end_stream() {
                 return response;
             }

@@ -86,6 +86,39 @@ async fn tonic_alone_panics() {
     }
 }
 
+/// A layer that reads the status of each response, as one that counts errors does.
+fn reader<S>() -> impl Layer<
+    S,
+    Service: Service<Request<Body>, Response = Response<Body>, Error = StdError, Future: Send>
+                 + Clone
+                 + Send,
+>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = StdError, Future: Send>
+        + Clone
+        + Send,
+{
+    tower::util::MapResponseLayer::new(|response: Response<Body>| {
+        let status = Status::from_header_map(response.headers());
+        assert_eq!(status.unwrap().code(), Code::FailedPrecondition);
+        response
+    })
+}
+
+#[tokio::test]
+async fn what_reads_a_status_is_safe_outside_and_panics_inside() {
+    let lines = &["!"];
+    let outside = reader().layer(SanitizeDetailsLayer::new().layer(server(lines, false)));
+    let status = call(outside, "hello").await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+
+    let inside = SanitizeDetailsLayer::new().layer(reader().layer(server(lines, false)));
+    let panicked = tokio::spawn(call(inside, "hello")).await.unwrap_err();
+    let cause = panicked.into_panic();
+    let text = cause.downcast_ref::<String>().unwrap();
+    assert!(text.starts_with("Invalid status header"), "{text}");
+}
+
 #[tokio::test]
 async fn what_is_well_is_not_touched() {
     let mut headers = HeaderMap::new();

@@ -112,6 +112,29 @@ async fn tonic_alone_says_nothing_of_the_size_of_a_request_that_a_client_must_no
 }
 
 #[tokio::test]
+async fn a_stubs_own_limit_is_met_before_the_layers() {
+    let server = serve(Identity::new(), echo()).await;
+    for (outgoing, own, code) in [
+        (None, 100, Code::Internal),
+        (Some(50), 100, Code::Internal),
+        (Some(50), 1000, Code::ResourceExhausted),
+    ] {
+        let mut layer = ClientMessageLimitLayer::new(usize::MAX);
+        if let Some(limit) = outgoing {
+            layer = layer.outgoing(limit);
+        }
+        let channel = layer.layer(server.channel());
+        let mut grpc = tonic::client::Grpc::new(channel).max_encoding_message_size(own);
+        soon(grpc.ready()).await.unwrap();
+        let codec = tonic_prost::ProstCodec::<Bytes, Bytes>::default();
+        let path = tonic::codegen::http::uri::PathAndQuery::from_static(PATH);
+        let request = tonic::Request::new(Bytes::from(vec![7; 200]));
+        let status = soon(grpc.unary(request, path, codec)).await.unwrap_err();
+        assert_eq!(status.code(), code, "{outgoing:?} {own}: {status}");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_of_requests_ends_with_its_reason_after_the_response_has_begun() {
     let waits = Test(
         |mut requests: Requests| -> tonic::codegen::BoxFuture<_, Status> {
