@@ -69,8 +69,7 @@ fn show(what: &str, metadata: &MetadataMap) {
 
 // The rest is the same in every client.
 
-// One thread: the limit of time holds even if a server never stops sending.
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main(flavor = "current_thread")] // A flood of replies can't hold up the timer then.
 async fn main() -> ExitCode {
     let url = env::args()
         .nth(1)

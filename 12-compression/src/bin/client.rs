@@ -58,8 +58,7 @@ async fn run(url: String) -> Result<(), Box<dyn Error>> {
 
 // The rest is the same in every client.
 
-// One thread: the limit of time holds even if a server never stops sending.
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main(flavor = "current_thread")] // A flood of replies can't hold up the timer then.
 async fn main() -> ExitCode {
     let url = env::args()
         .nth(1)
