@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
+use futures::stream::{StreamExt, once};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task;
@@ -31,7 +32,6 @@ mod tests;
 const MAX_DOWNLOADS: usize = 64;
 
 /// Serves the files in `root` on `listener`, for as long as the future is polled.
-///
 /// Fails if the listener does. Says on `log` when a download waits, and how it ended.
 pub async fn serve(
     listener: TcpListener,
@@ -74,11 +74,17 @@ impl Files for Archive {
         // Room for one part. When it's taken, the download waits.
         let (parts, stream) = mpsc::channel(1);
         let log = self.log.clone();
-        task::spawn(async move {
+        let sending = task::spawn(async move {
             let _permit = permit;
-            Sending { name, parts, log }.run(file, size).await;
+            Sending { name, parts, log }.run(file, size).await
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+        // How it ended comes after the parts, as in lesson 04. The task doesn't wait for that.
+        let end = once(sending).filter_map(async |end| match end {
+            Ok(end) => end.err().map(Err),
+            Err(_panic) => Some(Err(Status::unknown("the download broke off"))),
+        });
+        let parts = ReceiverStream::new(stream).map(Ok);
+        Ok(Response::new(Box::pin(parts.chain(end))))
     }
 
     async fn copy(

@@ -17,24 +17,21 @@ use crate::proto::{Part, part::Content};
 /// A download: of what, where to, and where to say what becomes of it.
 pub struct Sending {
     pub name: String,
-    pub parts: Sender<Result<Part, Status>>,
+    pub parts: Sender<Part>,
     pub log: Sender<String>,
 }
 
 impl Sending {
-    pub async fn run(self, file: File, size: u64) {
-        match self.send_file(file, size).await {
-            Ok(()) => self.say("handed over"),
-            Err(status) => {
-                self.say(status.message());
-                let _ = self.parts.send(Err(status)).await;
-            }
-        }
+    pub async fn run(self, file: File, size: u64) -> Result<(), Status> {
+        let result = self.send_file(file, size).await;
+        let end = result.as_ref().err().map_or("handed over", Status::message);
+        self.say(end);
+        result
     }
 
     /// Sends `size` bytes, a chunk at a time: one is in memory, however large the file is.
     async fn send_file(&self, file: File, size: u64) -> Result<(), Status> {
-        let (file, mut sent, mut checksum) = (Arc::new(file), 0, Hasher::new());
+        let (file, mut sent, mut hasher) = (Arc::new(file), 0, Hasher::new());
         self.send(Content::Size(size), sent).await?;
         while sent < size {
             let mut data = vec![0; CHUNK.min((size - sent) as usize)];
@@ -46,12 +43,11 @@ impl Sending {
                 self.say(&format!("can't be read: {error}"));
                 Status::internal("the file can't be read to its end")
             })?;
-            checksum.update(&data);
+            hasher.update(&data);
             sent += data.len() as u64;
             self.send(Content::Data(data), sent).await?;
         }
-        let checksum = Content::Checksum(checksum.finalize());
-        self.send(checksum, sent).await
+        self.send(Content::Checksum(hasher.finalize()), sent).await
     }
 
     /// Sends a part when there's room for it.
@@ -66,7 +62,7 @@ impl Sending {
                 room.map_err(|_| Status::aborted("nobody has read for a minute"))?
             }
         };
-        room.map_err(gone)?.send(Ok(Part { content }));
+        room.map_err(gone)?.send(Part { content });
         Ok(())
     }
 

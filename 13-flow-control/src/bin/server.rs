@@ -12,8 +12,7 @@ use tokio::sync::mpsc;
 
 async fn run(address: &str) -> Result<(), Box<dyn Error>> {
     // cargo keeps it with what it compiles, and `cargo clean` takes it away.
-    let folder = concat!(env!("OUT_DIR"), "/archive");
-    let root = RootDir::with_film(folder)?;
+    let root = RootDir::with_film(concat!(env!("OUT_DIR"), "/archive"))?;
     let listener = TcpListener::bind(address).await?;
     println!("listening on {}", listener.local_addr()?);
     let (log, mut lines) = mpsc::channel(1024);

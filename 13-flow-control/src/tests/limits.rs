@@ -1,8 +1,10 @@
 //! What readers who don't read can keep from others.
 
 use tokio::runtime::Builder;
+use tonic::transport::Endpoint;
 
 use super::*;
+use crate::proto::files_client::FilesClient;
 
 #[tokio::test]
 async fn opening_waits_for_no_stalled_reader() {
@@ -35,8 +37,8 @@ async fn opening_waits_for_no_stalled_reader() {
 
 #[tokio::test]
 async fn a_reader_who_takes_nothing_for_a_minute_loses_the_download() {
-    let (mut served, mut files) = Served::with_file("large", 8 * MIB).await;
-    let parts = download(&mut files, "large").await.unwrap();
+    let (mut served, _near) = Served::with_file("large", 8 * MIB).await;
+    let parts = without_deadline(&served).await;
     served.until_it_waits().await;
     tokio::time::pause();
     let before = tokio::time::Instant::now();
@@ -47,8 +49,38 @@ async fn a_reader_who_takes_nothing_for_a_minute_loses_the_download() {
     let waited = before.elapsed();
     assert!((59..62).contains(&waited.as_secs()), "it waited {waited:?}");
     tokio::time::resume();
-    // The client's own deadline has passed meanwhile.
-    read_all(parts).await.unwrap_err();
+    let status = read_all(parts).await.unwrap_err();
+    assert_eq!(status.code(), Code::Aborted, "{status}");
+}
+
+#[tokio::test]
+async fn readers_who_never_read_do_not_keep_out_others_for_ever() {
+    let (mut served, _near) = Served::with_file("large", 8 * MIB).await;
+    let mut stalled = Vec::new();
+    for _ in 0..MAX_DOWNLOADS {
+        stalled.push(without_deadline(&served).await);
+    }
+    for _ in 0..MAX_DOWNLOADS {
+        let line = served.next_line().await;
+        assert_eq!(line, "large: waits for its reader at 1 MiB");
+    }
+    tokio::time::pause();
+    for _ in 0..MAX_DOWNLOADS {
+        let line = served.next_line().await;
+        assert_eq!(line, "large: nobody has read for a minute");
+    }
+    tokio::time::resume();
+    // They are still connected, and hold nothing any more.
+    for _ in 0..MAX_DOWNLOADS {
+        let mut files = served.client().await;
+        let parts = download(&mut files, "large").await.unwrap();
+        assert_eq!(read_all(parts).await.unwrap(), 8 * MIB);
+    }
+    for parts in stalled {
+        let status = read_all(parts).await.unwrap_err();
+        assert_eq!(status.code(), Code::Aborted, "{status}");
+        assert_eq!(status.message(), "nobody has read for a minute");
+    }
 }
 
 /// One thread for all that blocks, and it is taken.
@@ -79,4 +111,13 @@ fn a_slow_disk_does_not_hold_up_other_calls() {
         let parts = opening.await.unwrap();
         assert_eq!(read_all(parts).await.unwrap(), 10);
     });
+}
+
+/// A download of "large" that nothing but the server ends.
+async fn without_deadline(served: &Served) -> Streaming<Part> {
+    let endpoint = Endpoint::from_shared(served.url.clone()).unwrap();
+    let endpoint = endpoint.initial_stream_window_size(WINDOW);
+    let mut files = FilesClient::new(endpoint.connect().await.unwrap());
+    let begun = files.download(request("large"));
+    soon("a download", begun).await.unwrap().into_inner()
 }
