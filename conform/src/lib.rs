@@ -18,11 +18,19 @@
 //! | Trailers on every call; reserved names; limits on headers. | [Metadata] | merged, sent, learned by 431 | [`metadata`] | 06 |
 //! | Messages can be told apart below the codec. | [gRPC over HTTP/2] | only inside the codec | [`framing`] | 11, 12 |
 //! | A channel tells what state it is in. | [Connectivity] | says nothing | [`connectivity`] | 07 |
+//! | Only those who may call do; a token never travels in the clear. | [Authentication] | sends tokens over anything | [`credentials`] | 14 |
+//! | A method that nobody listed is refused. | [Authentication] | no table of methods | [`method_policy`] | 14 |
+//! | A server tells what it serves, and can be called by that alone. | [Reflection] | the server's half | [`reflection`] | 15 |
+//! | A backend that is ill gets no calls, until it recovers. | [Health checking] | the server's half, with faults | [`health`] | 16 |
+//! | What each channel, server and connection does can be read at any time. | [Debugging] | says nothing | [`channelz`] | 17 |
+//! | A server stops without losing a call, and in time. | [Graceful shutdown] | waits for ever, leaves connections open | [`shutdown`] | 18 |
+//! | A dead peer is found in time; one that pings too often is sent away. | [Keepalive] | no limits on pings, idleness or age | [`keepalive`] | 19 |
+//! | Each call is measured, by names that every dashboard knows. | [OpenTelemetry metrics] | measures nothing | [`metrics`] | 20 |
 //!
 //! # How to depend on it
 //!
-//! By path, with the features that are needed; none is on by default, and `full` is all of them.
-//! The version of tonic has to be 0.14.
+//! By path, with the features that are needed; none is on by default, `full` is all of them, and
+//! `light` all that need few crates besides tonic's own. The version of tonic has to be 0.14.
 //!
 //! ```toml
 //! [dependencies]
@@ -124,6 +132,13 @@
 //! [Status codes]: https://grpc.github.io/grpc/core/md_doc_statuscodes.html
 //! [Error handling]: https://grpc.io/docs/guides/error/
 //! [Metadata]: https://grpc.io/docs/guides/metadata/
+//! [Authentication]: https://grpc.io/docs/guides/auth/
+//! [Reflection]: https://grpc.io/docs/guides/reflection/
+//! [Health checking]: https://grpc.io/docs/guides/health-checking/
+//! [Debugging]: https://grpc.io/docs/guides/debugging/
+//! [Graceful shutdown]: https://grpc.io/docs/guides/server-graceful-stop/
+//! [Keepalive]: https://grpc.io/docs/guides/keepalive/
+//! [OpenTelemetry metrics]: https://grpc.io/docs/guides/opentelemetry-metrics/
 //! [Connectivity]: https://grpc.github.io/grpc/core/md_doc_connectivity-semantics-and-api.html
 //! [gRPC over HTTP/2]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 //! [RFC 9113]: https://www.rfc-editor.org/rfc/rfc9113#section-10.5
@@ -132,22 +147,38 @@
 
 #[cfg(feature = "cancel")]
 pub mod cancel;
+#[cfg(feature = "channelz")]
+pub mod channelz;
 #[cfg(feature = "connectivity")]
 pub mod connectivity;
+#[cfg(feature = "credentials")]
+pub mod credentials;
 #[cfg(feature = "deadline")]
 pub mod deadline;
 #[cfg(feature = "error_details")]
 pub mod error_details;
 #[cfg(feature = "framing")]
 pub mod framing;
+#[cfg(feature = "health")]
+pub mod health;
+#[cfg(feature = "keepalive")]
+pub mod keepalive;
 #[cfg(feature = "message_limit")]
 pub mod message_limit;
 #[cfg(feature = "metadata")]
 pub mod metadata;
+#[cfg(feature = "method_policy")]
+pub mod method_policy;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 #[cfg(feature = "panic")]
 pub mod panic;
+#[cfg(feature = "reflection")]
+pub mod reflection;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "shutdown")]
+pub mod shutdown;
 #[cfg(feature = "status")]
 pub mod status;
 #[cfg(feature = "stream")]

@@ -33,19 +33,25 @@ fn both_front_pages_have_the_same_table() {
     assert_eq!(rows(README.lines()), rows_here);
 }
 
+/// What a feature of `Cargo.toml` turns on.
+fn feature(name: &str) -> BTreeSet<&'static str> {
+    let list = MANIFEST.split_once(&format!("\n{name} = [")).unwrap().1;
+    let list = list.split_once(']').unwrap().0;
+    list.split(',')
+        .map(|feature| feature.trim().trim_matches('"'))
+        .filter(|feature| !feature.is_empty())
+        .collect()
+}
+
 #[test]
 fn each_module_is_a_feature_and_a_row() {
     let modules: BTreeSet<_> = FRONT_PAGE
         .lines()
         .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
         .collect();
-    let full = MANIFEST.split_once("full = [").unwrap().1;
-    let full = full.split_once(']').unwrap().0;
-    let features: BTreeSet<_> = full
-        .split(',')
-        .map(|feature| feature.trim().trim_matches('"'))
-        .filter(|feature| !feature.is_empty())
-        .collect();
+    let mut features = feature("full");
+    assert!(features.remove("light"));
+    features.extend(feature("light"));
     assert_eq!(features, modules);
     for module in modules {
         let guard = format!("#[cfg(feature = \"{module}\")]\npub mod {module};");
