@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+mod generated;
+
 const README: &str = include_str!("../README.md");
 const FRONT_PAGE: &str = include_str!("lib.rs");
 const MANIFEST: &str = include_str!("../Cargo.toml");
