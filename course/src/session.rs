@@ -54,7 +54,7 @@ impl Setting<'_> {
 /// A page while it is played.
 struct Session<'a> {
     setting: Setting<'a>,
-    /// The programs that were started last and still run: a server, and perhaps the wire view before it.
+    /// The programs that still run: a server, perhaps others on other addresses, and perhaps the wire view.
     listeners: Vec<Listener>,
     problems: Vec<Problem>,
 }
@@ -99,8 +99,13 @@ impl Session<'_> {
         let mut scripts = scripts.iter().peekable();
         while let Some(script) = scripts.next() {
             match self.setting.kind(script) {
-                Kind::Program(lesson, "server") => {
-                    self.stop_listeners()?;
+                Kind::Program(lesson, "server") if script.listens() => {
+                    // In a terminal of its own, beside those that listen elsewhere.
+                    let is_taken =
+                        |it: &Listener| it.is_wire || argument(&it.script) == argument(script);
+                    if self.listeners.iter().any(is_taken) {
+                        self.stop_listeners()?;
+                    }
                     let command = self.command(script, &lesson.name, "server", 3)?;
                     if !self.start_listener(script, command, false)? {
                         // Whatever comes next would fail for the same reason.
@@ -123,11 +128,17 @@ impl Session<'_> {
                 }
                 Kind::Program(lesson, name) => {
                     let mut command = self.command(script, &lesson.name, name, 3)?;
-                    let finished = course.children.run(&mut command, course.limit)?;
+                    let limit = match name {
+                        // By its page it can't serve, and ends at once.
+                        "server" => PATIENCE.min(course.limit),
+                        _ => course.limit,
+                    };
+                    let finished = course.children.run(&mut command, limit)?;
                     let place = format!("{}: {}", self.place(script), script.command);
                     // Below a ladder, what the client prints once more is not repeated.
                     let has_succeeded = finished.status.is_some_and(|it| it.success());
-                    let is_repeated = script.steps.is_empty() && self.listeners.len() > 1;
+                    let is_below_a_ladder = self.listeners.iter().any(|it| it.is_wire);
+                    let is_repeated = script.steps.is_empty() && is_below_a_ladder;
                     if !(is_repeated && has_succeeded) {
                         self.problems.extend(compare(&place, script, &finished));
                     }
@@ -164,11 +175,13 @@ impl Session<'_> {
     fn start_wire(&mut self, script: &Script) -> Result<bool> {
         // The page has shown what the server prints of a client. Of the next one it does not, and what that
         // one finds shall not depend on the one before.
-        let server = self.listeners.first().map(|it| it.script.clone());
+        let servers = self.listeners.iter().filter(|it| !it.is_wire);
+        let servers: Vec<Script> = servers.map(|it| it.script.clone()).collect();
         self.stop_listeners()?;
-        if let Some(server) = server
-            && let Kind::Program(lesson, name) = self.setting.kind(&server)
-        {
+        for server in servers {
+            let Kind::Program(lesson, name) = self.setting.kind(&server) else {
+                continue;
+            };
             let command = self.command(&server, &lesson.name, name, 3)?;
             if !self.start_listener(&server, command, false)? {
                 return Ok(false);
@@ -283,9 +296,10 @@ impl Session<'_> {
         let folder = course.path(lesson);
         let folder = self.setting.copy.unwrap_or(&folder);
         let mut command = silent(tests);
-        let words = script.command.split_whitespace().skip(4);
+        let words = script.words.iter().skip(4);
         command
             .args(words.filter(|word| *word != "--"))
+            .envs(script.variables.iter().cloned())
             .current_dir(folder);
         let finished = course.children.run(&mut command, course.limit)?;
 
@@ -351,7 +365,8 @@ impl Session<'_> {
             .ok_or_else(|| format!("{}: there is no program `{name}`", self.place(script)))?;
         let mut command = silent(program);
         command
-            .args(script.command.split_whitespace().skip(from))
+            .args(script.words.iter().skip(from))
+            .envs(script.variables.iter().cloned())
             .current_dir(&self.setting.course.root);
         Ok(command)
     }
@@ -387,7 +402,7 @@ impl<'a> Setting<'a> {
     where
         'a: 'b,
     {
-        let words: Vec<&str> = script.command.split_whitespace().collect();
+        let words: Vec<&str> = script.words.iter().map(String::as_str).collect();
         let course = self.course;
         let is_number = |word: &str| word.len() == 2 && word.parse::<u32>().is_ok();
         let run = |number: &str, view| match course.select(number) {
@@ -482,6 +497,11 @@ impl Printed {
     }
 }
 
+/// The address that a server is given, if it is.
+fn argument(script: &Script) -> Option<&String> {
+    script.words.get(3)
+}
+
 /// Plays one program that is typed to. `speaks` is dropped when it has said its first line.
 fn tell(
     course: &Course,
@@ -534,7 +554,8 @@ fn compare(place: &str, script: &Script, finished: &Finished) -> Option<Problem>
         got.extend(finished.stderr.iter().cloned());
     }
     // A failure that leaves no trace on the page, or one that goes on for ever, is not what the page shows.
-    if finished.status.is_none() || (!has_succeeded && finished.stderr.is_empty()) {
+    // A tool may say the result on stdout, and once more by its exit code.
+    if finished.status.is_none() || (!has_succeeded && got.is_empty()) {
         got.push(format!("({})", finished.ending()));
     }
     let expected = script.printed();

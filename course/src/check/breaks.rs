@@ -39,27 +39,28 @@ pub fn answers(lesson: &Lesson, text: &str) -> Vec<Answer> {
     items.into_iter().map(answer).collect()
 }
 
-/// The reader runs both programs, the server first, whichever of them the answer shows.
+/// The reader runs both programs, the server first, whichever of them the answer shows. What else stands before
+/// the server (`certs`) is run before it.
 fn run_both(lesson: &Lesson, scripts: &mut Vec<Script>) {
-    let command = |program: &str| format!("cargo {} {program}", lesson.number);
-    let runs = |script: &Script, command: &str| {
-        let rest = script.command.strip_prefix(command);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    let number = &lesson.number;
+    let program = |script: &Script| match &script.words[..] {
+        [_, own, program, ..] if own == number => Some(program.clone()),
+        _ => None,
     };
+    let is = |script: &Script, name: &str| program(script).as_deref() == Some(name);
     let line = scripts.first().map_or(0, |script| script.line);
     let not_shown = |program| Script {
-        line,
-        command: command(program),
         steps: vec![Step::Prints(LEFT_OUT.to_owned())],
+        ..Script::new(line, &format!("cargo {number} {program}"))
     };
-    let own = format!("cargo {}", lesson.number);
-    let is_server = |it: &Script| runs(it, &command("server"));
-    match scripts.iter().filter(|it| is_server(it)).count() {
-        0 => scripts.insert(0, not_shown("server")),
-        1 => scripts.sort_by_key(|it| !is_server(it)),
-        _ => {}
+    let server = scripts.iter().position(|it| is(it, "server"));
+    if let Some(server) = server {
+        scripts[..=server].sort_by_key(|it| is(it, "client"));
+    } else {
+        scripts.insert(0, not_shown("server"));
     }
-    if !scripts.iter().any(|it| runs(it, &own) && !is_server(it)) {
+    let mut after = scripts.iter().skip_while(|it| !is(it, "server"));
+    if !after.any(|it| program(it).is_some_and(|it| it != "server")) {
         scripts.push(not_shown("client"));
     }
 }

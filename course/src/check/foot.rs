@@ -1,25 +1,25 @@
 //! Checks the foot of each program: word for word the same in every lesson but for the lesson's number.
 
-use crate::lesson::{Course, Lesson, read};
+use crate::check::shape::slashes;
+use crate::lesson::{Course, Lesson, files_under, read};
 use crate::problem::{Problem, Result};
 
-/// The programs, and the forms that their feet may have, as files in `course/feet`. A client without a limit of
-/// time bounds its own waits.
-const FEET: [(&str, &[&str]); 2] = [
-    ("server", &["server"]),
-    ("client", &["client", "client-without-limit"]),
-];
+/// The programs that have a foot. The forms that it may have are the files in `course/feet` that begin with the
+/// program's name: a client without a limit of time bounds its own waits.
+const PROGRAMS: [&str; 2] = ["server", "client"];
 
 pub fn check(course: &Course, lesson: &Lesson) -> Result<Vec<Problem>> {
     let mut problems = Vec::new();
-    for (program, forms) in FEET {
+    let feet = course.root.join("course/feet");
+    let forms = files_under(&feet)?;
+    for program in PROGRAMS {
         let file = format!("src/bin/{program}.rs");
         let Ok(source) = read(&course.path(lesson).join(&file)) else {
             continue;
         };
         let mut expected = Vec::new();
-        for form in forms {
-            let form = read(&course.root.join(format!("course/feet/{form}.rs")))?;
+        for form in forms.iter().filter(|it| slashes(it).starts_with(program)) {
+            let form = read(&feet.join(form))?;
             expected.push(lines(&form.replace("NN", &lesson.number)));
         }
         let Some(first) = expected.first().and_then(|form| form.first()) else {

@@ -19,6 +19,9 @@ const FILES: [(&str, usize); 8] = [
     ("src/bin/client.rs", 80),
 ];
 
+/// How many lines with text a program may have that is neither server nor client.
+const PROGRAM: usize = 120;
+
 /// How many lines a page may have without its ladder and what is folded.
 const PAGE: usize = 180;
 
@@ -39,8 +42,9 @@ const HEADINGS: [&str; 9] = [
     "Go deeper",
 ];
 
-/// The heading that a page may do without, and that none has before lesson 14.
+/// The heading that pages have from lesson 14 on.
 const SETTINGS: &str = "Take it with you";
+const HAS_SETTINGS: &str = "14";
 
 /// How long a line may be. For code this is what rustfmt makes of it.
 const COLUMNS: usize = 100;
@@ -95,6 +99,13 @@ fn files(course: &Course, lesson: &Lesson) -> Result<Vec<Problem>> {
             problems.push(Problem::new(format!("{place}:1"), expected, got));
         }
         problems.extend(long_lines(&place, &text, false));
+        let is_further =
+            file.starts_with("src/bin") && !FILES.iter().any(|(it, _)| file == Path::new(it));
+        if is_further && lines_with_text(&text) > PROGRAM {
+            let expected = format!("at most {PROGRAM} lines with text");
+            let got = format!("{} lines", lines_with_text(&text));
+            problems.push(Problem::new(&place, expected, got));
+        }
         if file == Path::new("src/proto.rs") {
             problems.extend(generated_code_only(&place, &text));
         }
@@ -264,10 +275,10 @@ fn headings(lesson: &Lesson, text: &str) -> Option<Problem> {
         .clone()
         .map(|line| line.text["## ".len()..].to_owned())
         .collect();
-    let may_have_settings = lesson.number.as_str() >= "14" && got.iter().any(|it| it == SETTINGS);
+    let has_settings = lesson.number.as_str() >= HAS_SETTINGS;
     let expected = HEADINGS
         .iter()
-        .filter(|it| **it != SETTINGS || may_have_settings);
+        .filter(|it| **it != SETTINGS || has_settings);
     let expected: Vec<String> = expected.map(|it| (*it).to_owned()).collect();
     let page = lesson.page();
     if got != expected {

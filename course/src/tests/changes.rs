@@ -109,6 +109,20 @@ fn an_answer_may_show_one_program_of_two() {
     assert!(changed(&fixture).contains("\n  - heard: Bob\n"));
 }
 
+/// What stands before the server is run before it, and is not taken for the client.
+#[test]
+fn an_answer_may_show_a_third_program() {
+    let fixture = Fixture::new();
+    let page = "01-tiny/README.md";
+    let client = "   $ cargo 01 client\n";
+    let third =
+        "   $ cargo 01 talk Ann\n   Ann is here\n   > a\n   Ann: a\n   ```\n\n   ```console\n";
+    fixture.replace(page, client, &format!("{third}{client}"));
+    assert_eq!(changed(&fixture), "");
+    fixture.replace(page, "Ann: a\n", "Ann: b\n");
+    assert!(changed(&fixture).contains("\n  - Ann: b\n  + Ann: a\n"));
+}
+
 #[test]
 fn the_working_copy_stays_as_it_is_and_its_changes_are_seen() {
     let fixture = Fixture::new();

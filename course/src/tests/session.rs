@@ -86,6 +86,61 @@ fn a_failure_shows_its_error_on_the_page() {
 }
 
 #[test]
+fn a_result_on_stdout_may_come_with_an_exit_code() {
+    let fixture = Fixture::new();
+    assert_eq!(played(&fixture, &["$ cargo 01 talk refuse\nno"]), "");
+    let found = played(&fixture, &["$ cargo 01 talk refuse\nyes"]);
+    assert!(found.contains("\n  - yes\n  + no\n"), "{found}");
+}
+
+#[test]
+fn a_command_may_have_quotation_marks_and_variables() {
+    let fixture = Fixture::new();
+    let greeting = "$ GREETING='good day' cargo 01 talk greeting\ngood day";
+    let quoted = "$ cargo 01 talk '{\"a\": 1}'\n{\"a\": 1} is here";
+    assert_eq!(played(&fixture, &[greeting, quoted]), "");
+    let script = |command: &str| {
+        scripts("page", &format!("```console\n$ {command}\n```\n"))
+            .0
+            .remove(0)
+    };
+    let it = script("A=b=c D_E= cargo 15 ask '{\"f\": \"g h\"}'  \"i'j\"k '' L=m");
+    let variables = [("A", "b=c"), ("D_E", "")].map(|(name, value)| (name.into(), value.into()));
+    assert_eq!(it.variables, variables);
+    let words = ["cargo", "15", "ask", "{\"f\": \"g h\"}", "i'jk", "", "L=m"];
+    assert_eq!(it.words, words);
+}
+
+/// Two terminals, each with a server.
+#[test]
+fn servers_on_two_addresses_run_at_the_same_time() {
+    let fixture = Fixture::new();
+    let other = free_address();
+    let second = format!("$ cargo 01 server {other}\nlistening on {other}\nheard: Ann");
+    let call = format!("$ cargo 01 client http://{other}\nhello, Ann");
+    assert_eq!(played(&fixture, &[SERVER, &second, CLIENT, &call]), "");
+    let found = played(&fixture, &[SERVER, &second, CLIENT, CLIENT, &call]);
+    assert!(
+        found.contains("cargo 01 server\n") && found.contains("\n  + heard: Ann\n"),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_server_that_cannot_serve_is_run_to_its_end() {
+    let fixture = Fixture::new();
+    let mut block = "$ cargo 01 server 127.0.0.1\nserving on 127.0.0.1 failed: ".to_owned();
+    let found = played(&fixture, &[&block]);
+    let error = found.rsplit("failed: ").next().unwrap();
+    assert!(
+        found.contains("\n  + serving on 127.0.0.1 failed: "),
+        "{found}"
+    );
+    block += error.trim_end();
+    assert_eq!(played(&fixture, &[&block, SERVER, CLIENT]), "");
+}
+
+#[test]
 fn a_program_that_goes_on_for_ever_is_ended() {
     let mut fixture = Fixture::new();
     programs();

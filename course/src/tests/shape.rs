@@ -45,6 +45,15 @@ fn each_rule_of_shape_can_be_broken() {
         (
             |it| {
                 it.write(
+                    "01-tiny/src/bin/ask.rs",
+                    &format!("//! Asks.{}", "\nmod a;".repeat(120)),
+                )
+            },
+            "01-tiny/src/bin/ask.rs\n  expected: at most 120 lines with text\n  got:      121 lines",
+        ),
+        (
+            |it| {
+                it.write(
                     "01-tiny/src/a.rs",
                     &format!("//! Long.{}", "\nmod a;".repeat(200)),
                 );
@@ -229,6 +238,22 @@ fn each_rule_of_shape_can_be_broken() {
             "{complaint}\nis missing in\n{found}"
         );
     }
+}
+
+#[test]
+fn from_lesson_14_on_a_page_says_what_to_take_along() {
+    let mut fixture = Fixture::new();
+    let page = fs::read_to_string(fixture.course.root.join(PAGE)).unwrap();
+    fixture.write("14-tiny/Cargo.toml", "");
+    fixture.write("14-tiny/README.md", &page);
+    fixture.course = Course::open(fixture.course.root.clone(), "", Duration::ZERO).unwrap();
+    let found = |fixture: &Fixture| {
+        let problems = check::shape::check(&fixture.course, &fixture.course.lessons[1]);
+        text(&problems.unwrap())
+    };
+    assert!(found(&fixture).contains("\n  - Take it with you\n"));
+    fixture.replace("14-tiny/README.md", "## Go", "## Take it with you\n\n## Go");
+    assert!(!found(&fixture).contains("Take it with you"));
 }
 
 #[test]

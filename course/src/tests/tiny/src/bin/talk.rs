@@ -13,7 +13,12 @@ fn main() {
             eprintln!("the rest is missing");
             process::exit(3);
         }
+        "refuse" => {
+            println!("no");
+            process::exit(1);
+        }
         "fail-silently" => process::exit(3),
+        "greeting" => println!("{}", env::var("GREETING").unwrap()),
         _ => println!("{name} is here"),
     }
     for line in io::stdin().lines() {
