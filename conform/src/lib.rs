@@ -39,7 +39,8 @@
 //!
 //! # The order of layers
 //!
-//! A layer covers what stands below it. On a client, from the outside in: `deadline` covers
+//! A layer covers what stands below it. `metrics` stands outermost on both sides, so that it counts
+//! what the others answer too. On a client, from the outside in: `deadline` covers
 //! everything, then `cancel`; nothing that decodes an error's details may stand between
 //! `error_details` and the channel, and `message_limit`, `status` and `metadata`, which come
 //! next, don't. On a server `panic` covers everything; `deadline` stops the rest; then `cancel`,
@@ -53,11 +54,13 @@
 //! use conform::error_details::SanitizeDetailsLayer;
 //! use conform::message_limit::{ClientMessageLimitLayer, ServerMessageLimitLayer};
 //! use conform::metadata::{HeaderLimitLayer, TrailersLayer};
+//! use conform::metrics::{ClientMetricsLayer, ServerMetricsLayer};
 //! use conform::panic::CatchPanicLayer;
 //! use conform::status::ClientStatusLayer;
 //! use greeter::greeter_client::GreeterClient;
 //! use greeter::greeter_server::{Greeter, GreeterServer};
 //! use greeter::{Greeting, Name};
+//! use opentelemetry_sdk::metrics::SdkMeterProvider;
 //! use tokio::net::TcpListener;
 //! use tonic::transport::Endpoint;
 //! use tonic::{Code, Request, Response, Status};
@@ -83,7 +86,10 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let listener = TcpListener::bind("127.0.0.1:0").await?;
 //! let url = format!("http://{}", listener.local_addr()?);
+//! // Without a reader it collects nothing: see the module `metrics`.
+//! let meter = conform::metrics::meter(&SdkMeterProvider::default());
 //! let server = conform::server::builder()
+//!     .layer(ServerMetricsLayer::new(&meter).method("greeter.v1.Greeter/Greet"))
 //!     .layer(CatchPanicLayer::new())
 //!     .layer(ServerDeadlineLayer::new().limit(Duration::from_secs(30)))
 //!     .layer(CancellationLayer::new())
@@ -95,6 +101,7 @@
 //! tokio::spawn(server);
 //!
 //! let channel = ServiceBuilder::new()
+//!     .layer(ClientMetricsLayer::new(&meter, &url))
 //!     .layer(ClientDeadlineLayer::new().default_timeout(Duration::from_secs(10)))
 //!     .layer(CancelOnDropLayer::new())
 //!     .layer(SanitizeDetailsLayer::new())
