@@ -12,7 +12,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use tower::Layer;
 
-use crate::ledger::{Ledger, Step};
+use crate::ledger::{Ledger, Step, checked};
 use crate::proto::branch_client::BranchClient;
 use crate::proto::{Balances, Order, Receipt, bank_server};
 
@@ -87,9 +87,9 @@ impl Bank {
     /// Debits here and credits there, or finishes what an earlier call with the same order began.
     pub async fn carry_out(&self, order: Order) -> Result<Receipt, Status> {
         let debit = -i64::from(order.coins);
-        let mut step = self.ledger.enter(&order, debit, Step::Open)?;
+        let step = self.ledger.enter(&order, debit, Step::Open)?;
         let done_before = step == Step::Done;
-        if step == Step::Open {
+        if !done_before {
             let reply = self.branch.clone().credit(order.clone()).await;
             // An error doesn't say whether the coins have arrived, whatever its code. So nothing is
             // undone: the order stays open, and is finished when it comes again.
@@ -98,25 +98,14 @@ impl Bank {
                 let _ = self.log.try_send(line);
                 Status::unavailable("the coins may have arrived: send the same order again")
             })?;
-            let credited = reply.into_inner().credited;
-            step = if credited { Step::Done } else { Step::Refused };
-            self.ledger.close(&order.id, step);
+            if !reply.into_inner().credited {
+                self.ledger.give_back(&order);
+                return Err(Status::not_found("nobody of this name has an account"));
+            }
+            self.ledger.close(&order);
         }
-        match step {
-            Step::Done => Ok(Receipt { done_before }),
-            _ => Err(Status::not_found("nobody of this name has an account")),
-        }
+        Ok(Receipt { done_before })
     }
-}
-
-/// Bounds what callers send, and so what the bank keeps and prints of it.
-fn checked(order: Order) -> Result<Order, Status> {
-    let is_plain = |it: u8| it.is_ascii_alphanumeric() || it == b'-';
-    let fits = (1..=36).contains(&order.id.len()) && (1..=64).contains(&order.to.len());
-    if fits && order.coins > 0 && order.id.bytes().all(is_plain) {
-        return Ok(order);
-    }
-    Err(Status::invalid_argument("not an order: see bank.proto"))
 }
 
 /// Reads 400 pages, ten milliseconds each. Stops once `token` is cancelled.

@@ -17,8 +17,6 @@ pub enum Step {
     Open,
     /// Debited and credited.
     Done,
-    /// There is no such account, and the coins are where they were.
-    Refused,
 }
 
 /// The book of one account. Clones are the same book.
@@ -57,14 +55,23 @@ impl Ledger {
         }
     }
 
-    /// Closes an order that is open. If it was refused, its coins come back.
-    pub fn close(&self, id: &str, end: Step) {
+    /// The coins of an order that is open have arrived.
+    pub fn close(&self, order: &Order) {
+        if let Some((known, step)) = self.book().orders.get_mut(&order.id)
+            && known == order
+        {
+            *step = Step::Done;
+        }
+    }
+
+    /// Nobody has the account: the coins of an order that is open come back, and it's forgotten.
+    pub fn give_back(&self, order: &Order) {
         let Book { coins, orders } = &mut *self.book();
-        if let Some((order, step @ Step::Open)) = orders.get_mut(id) {
-            *step = end;
-            if end == Step::Refused {
-                *coins += i64::from(order.coins);
-            }
+        // It may have come back already, and its id may be another order's by now.
+        let is_open = |(known, step): &(Order, Step)| known == order && *step == Step::Open;
+        if orders.get(&order.id).is_some_and(is_open) {
+            orders.remove(&order.id);
+            *coins += i64::from(order.coins);
         }
     }
 
@@ -72,4 +79,14 @@ impl Ledger {
         // Nothing that holds the lock panics, so the book is in order.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Bounds what callers send, and so what the bank and its branch keep and print of it.
+pub fn checked(order: Order) -> Result<Order, Status> {
+    let is_plain = |it: u8| it.is_ascii_alphanumeric() || it == b'-';
+    let fits = (1..=36).contains(&order.id.len()) && (1..=64).contains(&order.to.len());
+    if fits && order.coins > 0 && order.id.bytes().all(is_plain) {
+        return Ok(order);
+    }
+    Err(Status::invalid_argument("not an order: see bank.proto"))
 }

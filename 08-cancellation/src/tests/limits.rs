@@ -56,14 +56,73 @@ async fn an_order_that_can_not_be_carried_out_changes_nothing() {
 fn a_book_has_an_end() {
     let ledger = Ledger::new(0);
     for number in 0..MAX_ORDERS {
-        let order = order(number, "Zoe", 1);
-        ledger.enter(&order, 0, Step::Refused).unwrap();
+        let order = order(number, "Ben", 1);
+        ledger.enter(&order, 1, Step::Done).unwrap();
     }
-    let order = order("new", "Zoe", 1);
-    let full = ledger.enter(&order, 0, Step::Refused);
+    let full = ledger.enter(&order("new", "Ben", 1), 1, Step::Done);
     assert_eq!(code(full), Code::ResourceExhausted);
-    let known = ledger.enter(&tests::order(0, "Zoe", 1), 0, Step::Refused);
-    assert_eq!(known.unwrap(), Step::Refused);
+    let known = ledger.enter(&order(0, "Ben", 1), 1, Step::Done);
+    assert_eq!(known.unwrap(), Step::Done);
+}
+
+#[test]
+fn refused_orders_fill_no_book() {
+    let ledger = Ledger::new(100);
+    for number in 0..=MAX_ORDERS {
+        let order = order(number, "Zoe", 1);
+        ledger.enter(&order, -1, Step::Open).unwrap();
+        ledger.give_back(&order);
+    }
+    let entered = ledger.enter(&order("new", "Ben", 30), -30, Step::Open);
+    assert_eq!((entered.unwrap(), ledger.coins()), (Step::Open, 70));
+}
+
+/// The branch listens on an address of its own, where a stranger may call it too.
+#[tokio::test(start_paused = true)]
+async fn the_branch_checks_orders_and_forgets_what_it_refuses() {
+    let (log, mut lines) = mpsc::channel(16);
+    let ledger = Ledger::new(100);
+    let branch = Branch { ledger, log };
+    let credit = async |id: &str, to: &str, coins| {
+        let order = Request::new(order(id, to, coins));
+        branch_server::Branch::credit(&branch, order).await
+    };
+    for (id, to, coins) in [
+        ("x".repeat(3_000_000), "Ben", 30),
+        ("1\nbranch: credit 2: done".to_owned(), "Ben", 30),
+        ("1".to_owned(), "Ben", 0),
+        ("1".to_owned(), "", 30),
+    ] {
+        let refused = credit(&id, to, coins).await;
+        assert_eq!(code(refused), Code::InvalidArgument);
+    }
+    assert!(lines.try_recv().is_err(), "nothing was begun");
+    // An order that was refused doesn't keep its id from another.
+    for (to, expected) in [("Zoe", false), ("Ben", true)] {
+        let reply = credit("1", to, 30).await.unwrap().into_inner();
+        assert_eq!(reply.credited, expected, "{to}");
+    }
+    assert_eq!(branch.ledger.coins(), 130);
+    for number in 0..=MAX_ORDERS {
+        credit(&format!("z{number}"), "Zoe", 30).await.unwrap();
+    }
+    let reply = credit("2", "Ben", 30).await.unwrap().into_inner();
+    assert!(reply.credited, "there is room in the book");
+}
+
+#[test]
+fn a_late_refusal_gives_nothing_back_of_another_order_with_its_id() {
+    let ledger = Ledger::new(100);
+    let (old, new) = (order(1, "Zoe", 30), order(1, "Ben", 50));
+    ledger.enter(&old, -30, Step::Open).unwrap();
+    ledger.give_back(&old);
+    assert_eq!(ledger.coins(), 100);
+    ledger.enter(&new, -50, Step::Open).unwrap();
+    ledger.give_back(&old);
+    assert_eq!(ledger.coins(), 50);
+    ledger.close(&new);
+    ledger.give_back(&new);
+    assert_eq!(ledger.coins(), 50, "what has arrived doesn't come back");
 }
 
 /// Transfers whose callers are gone, and whose branch says nothing.
