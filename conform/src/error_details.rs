@@ -43,7 +43,8 @@
 //!
 //! Nothing that reads a status from headers or trailers may stand between this layer and the
 //! channel. What reads one outside of it is safe; what reads one inside, nearer to the channel,
-//! panics on malformed details as tonic alone does.
+//! panics on malformed details as tonic alone does. A program whose stubs connect by themselves has
+//! no place for a layer: [`catch_malformed`] ends its call with INTERNAL in place of a panic.
 //!
 //! [the guide to error handling]: https://grpc.io/docs/guides/error/
 
@@ -61,8 +62,12 @@ use tonic::codegen::{Body as HttpBody, Bytes, Service, StdError};
 use tonic::metadata::MetadataMap;
 use tower::Layer;
 
+mod catch;
+
 #[cfg(test)]
 mod tests;
+
+pub use self::catch::catch_malformed;
 
 const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 

@@ -90,7 +90,7 @@ mod tests;
 
 pub use self::http::code_from_http;
 pub use self::on_end::OnEnd;
-pub use self::text::{escape, explain};
+pub use self::text::{escape, explain, may_be_wrong_server};
 
 /// Makes [`ClientStatus`].
 #[derive(Clone, Copy, Debug, Default)]

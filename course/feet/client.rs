@@ -2,22 +2,22 @@
 
 #[tokio::main(flavor = "current_thread")] // A flood of replies can't hold up the timer then.
 async fn main() -> ExitCode {
-    let url = env::args()
-        .nth(1)
-        .unwrap_or("http://127.0.0.1:50051".into());
+    let url = env::args().nth(1);
+    let url = url.unwrap_or("http://127.0.0.1:50051".into());
     let result = if url.starts_with("http://") {
-        let run = timeout(Duration::from_secs(30), run(url.clone())).await;
+        let run = conform::error_details::catch_malformed(run(url.clone()));
+        let run = timeout(Duration::from_secs(30), run).await;
         run.unwrap_or(Err("no answer within 30 seconds".into()))
     } else {
         Err("the URL must begin with http:// (https:// is for lesson 14)".into())
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let cause = conform::status::explain(&*error);
-            eprintln!("calling {url} failed: {cause}");
-            eprintln!("this client needs the server that `cargo NN server` starts");
-            ExitCode::FAILURE
-        }
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    let cause = conform::status::explain(&*error);
+    eprintln!("calling {url} failed: {cause}");
+    if conform::status::may_be_wrong_server(&*error) {
+        eprintln!("this client needs the server that `cargo NN server` starts");
     }
+    ExitCode::FAILURE
 }

@@ -16,6 +16,7 @@ pub mod breaks;
 pub mod failure_messages;
 pub mod foot;
 pub mod minutes;
+mod peer;
 pub mod reading;
 pub mod sandbox;
 pub mod shape;

@@ -15,6 +15,8 @@ use crate::lesson::Lesson;
 use crate::problem::{Problem, diff};
 
 mod changes;
+mod foot;
+mod late_headers;
 mod new;
 mod page;
 mod processes;

@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let url = arguments.next().unwrap_or("http://127.0.0.1:50051".into());
-    let Err(error) = run(&name, &url).await else {
+    let Err(error) = conform::error_details::catch_malformed(run(&name, &url)).await else {
         return ExitCode::SUCCESS;
     };
     let cause = conform::status::explain(&*error);

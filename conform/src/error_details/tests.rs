@@ -219,3 +219,31 @@ fn the_delay_is_what_the_server_asks_for() {
 fn a_layer_is_as_ready_as_what_it_wraps() {
     crate::testing::passes_on_readiness(SanitizeDetailsLayer::new());
 }
+
+#[tokio::test]
+async fn without_the_layer_a_call_ends_with_internal_and_nothing_is_printed() {
+    for in_trailers in [false, true] {
+        let call = async { read(server(&["!"], in_trailers)).await.1.map(drop) };
+        let status = catch_malformed(call).await.unwrap_err();
+        assert_eq!(status.code(), Code::Internal);
+        assert_eq!(status.message(), "an error came with malformed details");
+    }
+    let call = async { read(server(&["Zm8"], true)).await.1.map(drop) };
+    let status = catch_malformed(call).await.unwrap_err();
+    assert_eq!(
+        status.code(),
+        Code::FailedPrecondition,
+        "what is legal stays"
+    );
+    assert_eq!(
+        catch_malformed(async { Ok::<_, Status>(7) }).await.unwrap(),
+        7
+    );
+}
+
+#[tokio::test]
+async fn other_panics_go_on() {
+    let call = tokio::spawn(catch_malformed::<(), Status>(async { panic!("a bug") }));
+    let panic = call.await.unwrap_err().into_panic();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"a bug"));
+}

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::codegen::http::StatusCode;
 use tonic::metadata::MetadataMap;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, ConnectError};
 
 use super::*;
@@ -618,4 +618,23 @@ async fn raw_peer_then(
         }
     })
     .await
+}
+
+#[tokio::test]
+async fn the_server_may_be_wrong_if_it_is_away_or_lacks_the_method() {
+    let away = Endpoint::from_static("http://127.0.0.1:1");
+    let error = away.connect().await.unwrap_err();
+    assert!(may_be_wrong_server(&error), "{error:?}");
+    let status = call(away.connect_lazy(), "hello").await.unwrap_err();
+    assert!(may_be_wrong_server(&status), "{status:?}");
+    let right = h2_peer(|_, mut respond| async move { respond.send_reset(h2::Reason::CANCEL) });
+    let status = call(right.await.channel(), "hello").await.unwrap_err();
+    assert!(!may_be_wrong_server(&status), "{status:?}");
+    for code in (1..=16).map(Code::from_i32) {
+        let status = Status::new(code, "no");
+        let expected = code == Code::Unimplemented;
+        assert_eq!(may_be_wrong_server(&status), expected, "{code:?}");
+    }
+    let boxed: Box<dyn Error> = "no answer within 30 seconds".into();
+    assert!(!may_be_wrong_server(&*boxed));
 }

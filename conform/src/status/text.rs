@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::iter;
 
-use tonic::Status;
+use tonic::{Code, ConnectError, Status, transport};
 
 /// No line is longer, in characters.
 const LONGEST: usize = 1000;
@@ -28,6 +28,35 @@ pub fn explain(error: &(dyn Error + 'static)) -> String {
         Some(status) => escape(&format!("{:?}: {}", status.code(), status.message())),
         None => escape(&cause.unwrap_or(error).to_string()),
     }
+}
+
+/// Whether `error` can mean that the wrong server was called, or none: there is no connection, or
+/// the server doesn't have the method (UNIMPLEMENTED).
+///
+/// For a program that then says which server it needs, and keeps quiet when the right one refuses.
+///
+/// ```
+/// use conform::status::may_be_wrong_server;
+/// use tonic::Status;
+///
+/// assert!(may_be_wrong_server(&Status::unimplemented("")));
+/// assert!(!may_be_wrong_server(&Status::not_found("no such book")));
+/// ```
+pub fn may_be_wrong_server(error: &(dyn Error + 'static)) -> bool {
+    let mut is_lost = false;
+    for error in iter::successors(Some(error), |&error| error.source()) {
+        let status = error.downcast_ref::<Status>();
+        if status.is_some_and(|status| status.code() == Code::Unimplemented) {
+            return true;
+        }
+        // Who resets a single call has understood it.
+        let reset = error.downcast_ref::<h2::Error>();
+        if reset.is_some_and(h2::Error::is_reset) {
+            return false;
+        }
+        is_lost |= error.is::<transport::Error>() || error.is::<ConnectError>();
+    }
+    is_lost
 }
 
 /// `text` without anything that a terminal or a log would take for an instruction, and at most

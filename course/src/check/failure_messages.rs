@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 
+use super::peer::Peer;
 use crate::cargo::Built;
 use crate::lesson::{Course, Lesson};
 use crate::problem::{Problem, Result};
@@ -9,6 +10,17 @@ use crate::processes::{Finished, silent};
 
 /// What an error looks like that was made for a programmer.
 const DUMPS: [&str; 4] = ["Error {", "Os {", "panicked", "Error("];
+
+/// How a server of another kind ends every call, and whether the client may then be at the wrong one.
+const REFUSALS: [(&[(&str, &str)], bool); 3] = [
+    (&[("grpc-status", "7"), ("grpc-message", "not you")], false),
+    (&[("grpc-status", "12")], true),
+    // tonic panics on these.
+    (
+        &[("grpc-status", "7"), ("grpc-status-details-bin", "!")],
+        false,
+    ),
+];
 
 pub fn check(course: &Course, lesson: &Lesson, built: &Built) -> Result<Vec<Problem>> {
     let taken = TcpListener::bind("127.0.0.1:0")?;
@@ -31,9 +43,35 @@ pub fn check(course: &Course, lesson: &Lesson, built: &Built) -> Result<Vec<Prob
         let mut command = silent(program);
         command.arg(argument).current_dir(&course.root);
         let finished = course.children.run(&mut command, course.limit)?;
+        expect_silence(&place, &finished, &mut problems);
         problems.extend(judge(&place, argument, &finished));
     }
+    if let Some(client) = built.programs.get("client") {
+        for (headers, names_server) in REFUSALS {
+            let peer = Peer::start(headers)?;
+            let place = format!("{}: client, refused with {headers:?}", lesson.folder());
+            let mut command = silent(client);
+            command.arg(peer.url()).current_dir(&course.root);
+            let finished = course.children.run(&mut command, course.limit)?;
+            problems.extend(judge(&place, &peer.url(), &finished));
+            if (finished.stderr.len() == 2) != names_server {
+                let expected = if names_server {
+                    "a second line, with the server that the client needs"
+                } else {
+                    "no second line: a server that refuses may be the right one"
+                };
+                problems.push(Problem::new(place, expected, finished.stderr.join(" / ")));
+            }
+        }
+    }
     Ok(problems)
+}
+
+fn expect_silence(place: &str, finished: &Finished, problems: &mut Vec<Problem>) {
+    if !finished.stdout.is_empty() {
+        let stdout = finished.stdout.join("\n            ");
+        problems.push(Problem::new(place, "nothing on stdout", stdout));
+    }
 }
 
 fn judge(place: &str, argument: &str, finished: &Finished) -> Vec<Problem> {
@@ -45,8 +83,6 @@ fn judge(place: &str, argument: &str, finished: &Finished) -> Vec<Problem> {
     };
     let failed = finished.status.is_some_and(|status| !status.success());
     expect(failed, "an exit code that is not zero", &finished.ending());
-    let stdout = finished.stdout.join("\n            ");
-    expect(stdout.is_empty(), "nothing on stdout", &stdout);
     let stderr = finished.stderr.join("\n            ");
     // A client adds which server it needs.
     let is_short = matches!(finished.stderr.len(), 1 | 2);

@@ -10,7 +10,7 @@ use crate::processes::silent;
 use crate::running;
 
 /// The workspace that these tests belong to: its lock file has what a project needs.
-fn course() -> Course {
+pub fn course() -> Course {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut course = Course::open(root, "127.0.0.1:0", Duration::from_secs(600)).unwrap();
     course.is_watched = false;
