@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status};
 static URL: OnceLock<String> = OnceLock::new();
 
 /// The clients' foot itself, with seconds a hundred times shorter and the test's server.
-mod foot {
+mod shipped {
     use std::process::ExitCode;
 
     use tokio::time::timeout;
@@ -82,7 +82,7 @@ fn a_client_ends_though_the_server_never_stops_sending() {
     let url = format!("http://{}", listening.recv().unwrap());
     URL.set(url).unwrap();
     let (tell, ended) = mpsc::channel();
-    thread::spawn(move || tell.send(foot::start()));
+    thread::spawn(move || tell.send(shipped::start()));
     // Far longer than its limit, which is 300 ms here.
     let end = ended.recv_timeout(std::time::Duration::from_secs(20));
     assert_eq!(end, Ok(ExitCode::FAILURE));
