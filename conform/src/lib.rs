@@ -21,7 +21,7 @@
 //! | Only those who may call do; a token never travels in the clear. | [Authentication] | sends tokens over anything | [`credentials`] | 14 |
 //! | A method that nobody listed is refused. | [Authentication] | no table of methods | [`method_policy`] | 14 |
 //! | A server tells what it serves, and can be called by that alone. | [Reflection] | the server's half | [`reflection`] | 15 |
-//! | A backend that is ill gets no calls, until it recovers. | [Health checking] | the server's half, with faults | [`health`] | 16 |
+//! | A backend that is ill gets no calls, until it recovers; all are told of each change. | [Health checking] | balances over the dead; the server's half, with faults | [`health`] | 16 |
 //! | What each channel, server and connection does can be read at any time. | [Debugging] | says nothing | [`channelz`] | 17 |
 //! | A server stops without losing a call, and in time. | [Graceful shutdown] | waits for ever, leaves connections open | [`shutdown`] | 18 |
 //! | A dead peer is found in time; one that pings too often is sent away. | [Keepalive] | no limits on pings, idleness or age | [`keepalive`] | 19 |
@@ -45,6 +45,9 @@
 //! `error_details` and the channel, and `message_limit`, `status` and `metadata`, which come
 //! next, don't. On a server `panic` covers everything; `deadline` stops the rest; then `cancel`,
 //! `message_limit`, and `metadata` next to the handler.
+//! `health`'s `Pool` is the channel itself: all layers of the client may stand around it, and then
+//! `deadline` covers the wait for a healthy backend. Around the channels in it stand only layers
+//! that a Watch needs too, and that let it last: no default timeout, and no limit on the server.
 //!
 //! ```
 //! use std::time::Duration;
