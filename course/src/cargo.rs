@@ -45,7 +45,7 @@ pub fn all_programs(course: &Course, package: &str, has_tests: bool) -> Result<B
     words.extend(has_tests.then_some("--tests"));
     let mut outcome = run(course, &words, &course.root, &[])?.or_fail(course, &words)?;
     let mut built = outcome.remove(package).unwrap_or_default();
-    let folder = course.scratch().join("programs").join(package);
+    let folder = folder_of_programs(course, package);
     fs::create_dir_all(&folder)?;
     for program in built.programs.values_mut() {
         let copy = folder.join(program.file_name().unwrap_or_default());
@@ -59,6 +59,11 @@ pub fn all_programs(course: &Course, package: &str, has_tests: bool) -> Result<B
         *program = copy;
     }
     Ok(built)
+}
+
+/// Where [`all_programs`] puts the programs of a package.
+pub fn folder_of_programs(course: &Course, package: &str) -> PathBuf {
+    course.scratch().join("programs").join(package)
 }
 
 /// Builds the tests of lessons in one call.

@@ -23,12 +23,13 @@ pub mod shape;
 pub mod solutions;
 
 /// The pages that belong to no lesson.
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 6] = [
     "README.md",
     "CONTRIBUTING.md",
     "protos/README.md",
     "conform/README.md",
     "wire/README.md",
+    "peers/README.md",
 ];
 
 /// Checks `lessons`, and the course's own pages if these are all lessons. Returns the exit code.

@@ -7,6 +7,8 @@ use crate::check;
 use crate::exercises;
 use crate::lesson::{Course, Lesson};
 use crate::new;
+use crate::peers;
+use crate::peers::tools::Tools;
 use crate::problem::Result;
 use crate::run::{self, View};
 use crate::table;
@@ -17,6 +19,7 @@ cargo course 04               run lesson 04: its server and its client
 cargo course 04 --wire        the same with the wire view between the two
 cargo course exercises [04]   which exercises are solved, in all lessons or in one
 cargo course check [04]       check all lessons, or one
+cargo course peers [04]       run other software against all lessons, or one
 cargo course new FOLDER       begin a project of your own, outside of the course
 ";
 
@@ -27,6 +30,7 @@ pub enum Command<'a> {
     Run(&'a Lesson, View),
     Exercises(&'a [Lesson]),
     Check(&'a [Lesson]),
+    Peers(&'a [Lesson]),
     New(String),
 }
 
@@ -41,6 +45,7 @@ impl<'a> Command<'a> {
             ["help" | "--help" | "-h"] => Ok(Self::Help),
             ["exercises", ref which @ ..] => Ok(Self::Exercises(one_or_all(course, which)?)),
             ["check", ref which @ ..] => Ok(Self::Check(one_or_all(course, which)?)),
+            ["peers", ref which @ ..] => Ok(Self::Peers(one_or_all(course, which)?)),
             ["new"] => Err("`cargo course new` needs the name of a folder, like ../greeter".into()),
             ["new", folder] => Ok(Self::New(folder.to_owned())),
             ["new", _, surplus, ..] => Err(format!(
@@ -73,6 +78,9 @@ impl<'a> Command<'a> {
             Self::Exercises(lessons) => exercises::list(course, lessons, &mut out)?,
             Self::New(folder) => new::new(course, &env::current_dir()?, folder, &mut out)?,
             Self::Check(lessons) => return check::check(course, lessons, &mut out),
+            Self::Peers(lessons) => {
+                return peers::run(course, lessons, &Tools::default(), &mut out);
+            }
         }
         Ok(0)
     }
@@ -89,7 +97,7 @@ fn one_or_all<'a>(course: &'a Course, which: &[&str]) -> std::result::Result<&'a
 /// What was probably meant, if the first word is nearly one that exists.
 fn meant(words: &[&str]) -> Option<String> {
     let (first, rest) = words.split_first()?;
-    let word = ["exercises", "check", "help", "new"]
+    let word = ["exercises", "check", "help", "new", "peers"]
         .into_iter()
         .find(|word| distance(word, first) <= 2)?;
     let command = [&["cargo", "course", word], rest].concat().join(" ");

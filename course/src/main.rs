@@ -15,6 +15,7 @@ mod exercises;
 mod lesson;
 mod new;
 mod page;
+mod peers;
 mod problem;
 mod processes;
 mod run;

@@ -422,7 +422,7 @@ impl<'a> Setting<'a> {
             [
                 "cargo",
                 "course",
-                "check" | "exercises" | "help" | "new",
+                "check" | "exercises" | "help" | "new" | "peers",
                 ..,
             ] => Kind::Shown,
             ["cargo", "wire", ..] if !script.steps.is_empty() => Kind::Wire,

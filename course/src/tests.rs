@@ -19,6 +19,7 @@ mod foot;
 mod late_headers;
 mod new;
 mod page;
+mod peers;
 mod processes;
 mod run;
 mod session;
@@ -249,6 +250,11 @@ fn commands_that_make_no_sense_are_refused_in_a_sentence() {
         (&["check", "01", "more"], "`more` is one argument too many"),
         (&["exercises", "--all"], "there is no lesson `--all`"),
         (&["01", "--wires"], "`--wires` is one argument too many"),
+        (&["peers", "07"], "there is no lesson `07`"),
+        (
+            &["peer"],
+            "there is no lesson `peer`; did you mean `cargo course peers`?",
+        ),
         (&["new"], "`cargo course new` needs the name of a folder"),
         (
             &["new", "a", "b"],
