@@ -26,6 +26,7 @@
 //! | A server stops without losing a call, and in time. | [Graceful shutdown] | waits for ever, leaves connections open | [`shutdown`] | 18 |
 //! | A dead peer is found in time; one that pings too often is sent away. | [Keepalive] | no limits on pings, idleness or age | [`keepalive`] | 19 |
 //! | Each call is measured, by names that every dashboard knows. | [OpenTelemetry metrics] | measures nothing | [`metrics`] | 20 |
+//! | What servers write down of one trace can be put together. | [Trace Context] | passes nothing on | [`trace_context`] | 20 |
 //!
 //! # How to depend on it
 //!
@@ -149,6 +150,7 @@
 //! [Graceful shutdown]: https://grpc.io/docs/guides/server-graceful-stop/
 //! [Keepalive]: https://grpc.io/docs/guides/keepalive/
 //! [OpenTelemetry metrics]: https://grpc.io/docs/guides/opentelemetry-metrics/
+//! [Trace Context]: https://www.w3.org/TR/trace-context/
 //! [Connectivity]: https://grpc.github.io/grpc/core/md_doc_connectivity-semantics-and-api.html
 //! [gRPC over HTTP/2]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 //! [RFC 9113]: https://www.rfc-editor.org/rfc/rfc9113#section-10.5
@@ -193,6 +195,8 @@ pub mod shutdown;
 pub mod status;
 #[cfg(feature = "stream")]
 pub mod stream;
+#[cfg(feature = "trace_context")]
+pub mod trace_context;
 
 #[cfg(any(feature = "cancel", feature = "deadline"))]
 mod upload;

@@ -94,6 +94,19 @@
 //! Only the API of OpenTelemetry is needed here. Who collects, and where to, is the business of the
 //! program, which brings the SDK and an exporter. Nothing is recorded with the global provider.
 //!
+//! [`serve_text`] puts a page of numbers, as Prometheus collects them, on a port of their own:
+//!
+//! ```
+//! use conform::metrics::serve_text;
+//! use prometheus::{Registry, TextEncoder};
+//! use tokio::net::TcpListener;
+//!
+//! async fn show(listener: TcpListener, registry: Registry) {
+//!     serve_text(listener, move || TextEncoder::new().encode_to_string(&registry.gather())).await
+//! }
+//! # let _ = show;
+//! ```
+//!
 //! # Its place
 //!
 //! Outermost, on both sides: on a server outside of `panic` and `deadline`, so that it sees their
@@ -131,6 +144,7 @@ mod call;
 mod client;
 mod methods;
 mod server;
+mod text_server;
 
 #[cfg(test)]
 mod tests;
@@ -138,6 +152,7 @@ mod tests;
 pub use self::call::{ResponseFuture, code_name};
 pub use self::client::{ClientMetrics, ClientMetricsLayer, canonical_target};
 pub use self::server::{ServerMetrics, ServerMetricsLayer};
+pub use self::text_server::{MAX_SCRAPE_REQUEST, MAX_SCRAPES, SCRAPE_LIMIT, serve_text};
 
 /// Upper bounds in seconds: A66, *Units*, "Latency".
 pub const LATENCY_BOUNDS: [f64; 41] = [

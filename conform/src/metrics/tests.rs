@@ -29,6 +29,7 @@ const METHOD: &str = "test.Test/Call";
 
 mod client;
 mod server;
+mod text_server;
 
 /// A66, letter for letter: names, types, units, and the bounds of the buckets.
 #[tokio::test]
