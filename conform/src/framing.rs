@@ -87,6 +87,11 @@ impl MessageScanner {
         Self::default()
     }
 
+    /// Whether bytes of a message are still to come, after its prefix.
+    pub fn is_within_message(&self) -> bool {
+        self.rest > 0
+    }
+
     /// Reads on in `data`, until the next prefix is complete. What was read is gone from `data`.
     ///
     /// `None` means that `data` was read to its end; the body goes on with the next call.

@@ -49,6 +49,8 @@
 //! `health`'s `Pool` is the channel itself: all layers of the client may stand around it, and then
 //! `deadline` covers the wait for a healthy backend. Around the channels in it stand only layers
 //! that a Watch needs too, and that let it last: no default timeout, and no limit on the server.
+//! The layers of `channelz` stand outside of all others, on either side: calls that a layer answers
+//! by itself count too. A subchannel's stands next to its channel.
 //!
 //! ```
 //! use std::time::Duration;

@@ -26,6 +26,11 @@ impl<T, K> GuardedIo<T, K> {
             _kept: kept,
         }
     }
+
+    /// The stream, to ask it for its addresses or options.
+    pub fn get_ref(&self) -> &T {
+        &self.stream
+    }
 }
 
 impl<T: Unpin, K: Unpin> GuardedIo<T, K> {

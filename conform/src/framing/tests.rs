@@ -109,3 +109,17 @@ async fn a_body_is_inspected_and_passed_on_as_it_is() {
 fn a_body_that_is_at_its_end_stays_so() {
     assert!(inspect_messages(Body::empty(), |_| ()).is_end_stream());
 }
+
+#[test]
+fn a_scanner_knows_whether_it_is_within_a_message() {
+    let mut scanner = MessageScanner::new();
+    let mut is_within_after = |mut data: &[u8]| {
+        while scanner.next_prefix(&mut data).is_some() {}
+        scanner.is_within_message()
+    };
+    assert!(!is_within_after(b"\0\0\0"), "a prefix isn't the message");
+    assert!(is_within_after(b"\0\x02"));
+    assert!(is_within_after(b"h"));
+    assert!(!is_within_after(b"i"));
+    assert!(!is_within_after(b"\0\0\0\0\0"), "an empty one");
+}

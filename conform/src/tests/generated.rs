@@ -5,7 +5,10 @@ use std::path::Path;
 use std::{env, fs};
 
 /// Each proto, and the module that has its code in `generated.rs`.
-const GENERATED: &[(&str, &str)] = &[("grpc/health/v1/health.proto", "health")];
+const GENERATED: &[(&str, &str)] = &[
+    ("grpc/channelz/v1/channelz.proto", "channelz"),
+    ("grpc/health/v1/health.proto", "health"),
+];
 
 /// `CONFORM_GENERATE=1 cargo test -p conform generated` writes the code instead.
 #[test]
