@@ -27,6 +27,9 @@ mod tests;
 /// The reader's secret, which goes into each answer of `LookUp`.
 const PASS: &str = "pass=481516";
 
+/// How large a message may be, unpacked. A year of one station has 7,702 bytes.
+pub const MESSAGE_LIMIT: usize = 64 * 1024;
+
 /// Serves the office on `listener`, for as long as the future is polled.
 ///
 /// # Errors
@@ -38,7 +41,9 @@ pub async fn serve(listener: TcpListener) -> Result<(), transport::Error> {
         .accept_compressed(Gzip)
         // What it can write. It uses the first of the client's encodings that is one of these.
         .send_compressed(Gzip)
-        .send_compressed(Deflate);
+        .send_compressed(Deflate)
+        // Many small messages may come at once, and each may become as large as this.
+        .max_decoding_message_size(MESSAGE_LIMIT);
     conform::server::builder()
         .add_service(office)
         .serve_with_incoming(conform::server::incoming(listener))

@@ -4,7 +4,16 @@ use std::env;
 use std::fs;
 use std::process::Command;
 
+use http_body::Frame;
+use http_body_util::StreamBody;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_stream::StreamExt;
+use tonic::codegen::Bytes;
+use tower::ServiceExt;
+
 use super::bombs::{MIB, bomb_in, send};
+use super::negotiation::gzip;
 use super::*;
 
 /// Set for a test that runs in a process of its own.
@@ -16,12 +25,7 @@ async fn a_bomb_costs_the_limit_in_memory_and_not_its_size() {
         return run_alone("a_bomb_costs_the_limit_in_memory_and_not_its_size");
     }
     for &encoding in &BOTH {
-        // This lesson's own server reads gzip only.
-        let url = match encoding {
-            Gzip => start().await,
-            _ => start_alone(polyglot()).await,
-        };
-        let channel = channel(url).await;
+        let channel = channel(start_alone(polyglot()).await).await;
         let message = bomb_in(encoding, 1024);
         let before = peak();
         for _ in 0..3 {
@@ -50,6 +54,51 @@ async fn a_bomb_below_a_limit_that_is_too_high_costs_its_size() {
     let grown = peak() - before;
     println!("a bomb of 64 MiB: {} KiB", grown / 1024);
     assert!(grown > 48 * MIB, "{grown}");
+}
+
+/// Each call sends one whole message and doesn't end: the server waits, and holds the message.
+#[tokio::test]
+async fn two_hundred_calls_of_one_connection_hold_little_whatever_they_unpack_to() {
+    if env::var_os(ALONE).is_none() {
+        let test = "two_hundred_calls_of_one_connection_hold_little_whatever_they_unpack_to";
+        return run_alone(test);
+    }
+    let channel = channel(start().await).await;
+    for (what, length) in [("tonic's limit", 4 * MIB), ("the limit", MESSAGE_LIMIT)] {
+        // A field: one byte of tag, up to four of length, and its text.
+        let station = "x".repeat(length - 5);
+        let days = Vec::new();
+        let message = gzip(&Report { station, days }.encode_to_vec());
+        assert!(message.len() < 8_192, "{what}: {} bytes", message.len());
+        let message = Bytes::from(framed(1, &message));
+        let before = peak();
+        let calls: Vec<_> = (0..200)
+            .map(|_| tokio::spawn(hold(channel.clone(), message.clone())))
+            .collect();
+        // Those that fit hold what they have, for as long as one looks.
+        let over = async {
+            while !calls.iter().all(JoinHandle::is_finished) && peak() - before < 64 * MIB {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let _ = timeout(Duration::from_secs(2), over).await;
+        let grown = peak() - before;
+        println!("200 calls of {what}: {} KiB", grown / 1024);
+        assert!(grown < 64 * MIB, "{what}: {} MiB", grown / MIB);
+        calls.iter().for_each(|call| call.abort());
+    }
+}
+
+async fn hold(channel: Channel, message: Bytes) {
+    let first = tokio_stream::iter([Ok::<_, Status>(Frame::data(message))]);
+    let body = StreamBody::new(first.chain(tokio_stream::pending()));
+    let request = http::Request::post("/reports.v1.Reports/File")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("grpc-encoding", "gzip")
+        .body(Body::new(body))
+        .unwrap();
+    let _ = channel.oneshot(request).await;
 }
 
 /// The most memory that this process has held so far, in bytes.
