@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use conform::deadline::ServerDeadlineLayer;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task;
@@ -28,6 +29,8 @@ mod tests;
 /// If the listener fails.
 pub async fn serve(listener: TcpListener, log: Sender<String>) -> Result<(), transport::Error> {
     conform::server::builder()
+        // A reader that stalls would keep its thread for ever: see *Harden it*.
+        .layer(ServerDeadlineLayer::new().limit(Duration::from_secs(60)))
         .add_service(CalculatorServer::new(Abacus { log }))
         .serve_with_incoming(conform::server::incoming(listener))
         .await

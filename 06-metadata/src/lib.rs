@@ -1,5 +1,8 @@
 //! A calculator that notes who asks, and says at the end of each call what it cost.
 
+use std::time::Duration;
+
+use conform::deadline::ServerDeadlineLayer;
 use conform::metadata::TrailersLayer;
 use conform::stream::blocking;
 use server_streaming::{Step, factors};
@@ -30,6 +33,8 @@ mod tests;
 /// If the listener fails.
 pub async fn serve(listener: TcpListener, log: Sender<String>) -> Result<(), transport::Error> {
     conform::server::builder()
+        // A reader that stalls would keep its thread for ever (lesson 02).
+        .layer(ServerDeadlineLayer::new().limit(Duration::from_secs(60)))
         .layer(TrailersLayer::new())
         .add_service(CalculatorServer::new(Abacus { log }))
         .serve_with_incoming(conform::server::incoming(listener))

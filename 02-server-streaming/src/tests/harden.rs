@@ -159,3 +159,21 @@ async fn connect<S: Calculator>(service: CalculatorServer<S>) -> Stub {
     tokio::spawn(server.serve_with_incoming(conform::server::incoming(listener)));
     Stub::connect(url).await.unwrap()
 }
+
+#[tokio::test]
+async fn a_search_stops_after_a_minute_though_its_client_is_still_there() {
+    let (_tap, mut stub, mut log) = start().await;
+    let replies = stub.factorize(Integer { value: HARD }).await.unwrap();
+    let mut replies = replies.into_inner();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(59)).await;
+    tokio::time::resume();
+    let early = tokio::time::timeout(Duration::from_millis(50), log.recv()).await;
+    assert!(early.is_err(), "{early:?}");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let gone = format!("{HARD}: the client went away");
+    assert_eq!(line(&mut log).await, gone);
+    let status = soon("the status", replies.message()).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+}
