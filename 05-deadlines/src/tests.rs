@@ -3,6 +3,7 @@
 use std::io;
 
 use conform::deadline::{ClientDeadline, ServerDeadline, parse_timeout};
+use conform::status::explain;
 use hyper_util::rt::TokioIo;
 use tokio::io::duplex;
 use tokio::sync::mpsc::{self, Receiver};
@@ -205,15 +206,16 @@ async fn exercise_1_says_what_is_left_200_ms_before_the_deadline() {
         let back = CalculatorServer::new(Back { log });
         let mut back = CalculatorClient::new(ServerDeadlineLayer::new().layer(back));
         let request = within(Some(1_000), Integer { value: number });
-        let replies = back.factorize(request).await.unwrap().into_inner();
+        let replies = explained(back.factorize(request).await).unwrap();
+        let replies = replies.into_inner();
         let mut end = tokio::spawn(read(replies));
         // The clock stands still while the search runs, except here.
         advance(millis(790)).await;
-        let early = real_time(millis(100), &mut end).await;
-        assert!(
-            early.is_none(),
-            "210 ms before the deadline, it ended with {early:?}"
-        );
+        if let Some(early) = real_time(millis(100), &mut end).await {
+            let (values, end) = early.unwrap();
+            let end = explained(end);
+            panic!("210 ms before the deadline, it ended: {values:?}, then {end:?}");
+        }
         advance(millis(20)).await;
         let end = real_time(millis(5_000), &mut end).await;
         let (values, end) = end
@@ -244,9 +246,11 @@ async fn exercise_2_three_calls_share_one_deadline() {
         let mut calculator = CalculatorClient::new(ClientDeadlineLayer::new().layer(channel));
         let start = Instant::now();
         let calls = budget::square_roots(&mut calculator, &[4.0, 9.0, 16.0], millis(time));
-        match (calls.await, roots) {
+        let got = calls.await;
+        let code = got.as_ref().err().map(Status::code);
+        match (explained(got), roots) {
             (Ok(got), Some(roots)) => assert_eq!(got, roots, "the roots of 4, 9 and 16"),
-            (Err(status), None) if status.code() == Code::DeadlineExceeded => {
+            (Err(_), None) if code == Some(Code::DeadlineExceeded) => {
                 assert_about("it gave up after", start.elapsed(), millis(time));
             }
             (got, Some(_)) => panic!("{time} ms are enough for three calls, but: {got:?}"),
@@ -289,7 +293,10 @@ async fn exercise_3_tells_how_much_time_is_left() {
         }
         let response = service.clone().oneshot(request).await.unwrap();
         if let Some(status) = Status::from_header_map(response.headers()) {
-            panic!("TimeLeft with grpc-timeout {timeout:?} failed: {status}");
+            panic!(
+                "TimeLeft with grpc-timeout {timeout:?} failed: {}",
+                explain(&status)
+            );
         }
         let body = http_body_util::BodyExt::collect(response.into_body()).await;
         let body = body.unwrap().to_bytes();
@@ -302,6 +309,11 @@ async fn exercise_3_tells_how_much_time_is_left() {
 }
 
 const HARD: u64 = 720_000_009_600_000_014;
+
+/// An error as one line, for whoever reads why a test has failed.
+fn explained<T>(result: Result<T, Status>) -> Result<T, String> {
+    result.map_err(|status| explain(&status))
+}
 
 /// Serves on a free port; returns where, and the log.
 async fn start() -> (String, Receiver<String>) {

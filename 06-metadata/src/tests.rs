@@ -2,8 +2,9 @@
 
 use conform::deadline::{ClientDeadline, ClientDeadlineLayer};
 use conform::metadata::{
-    HeaderLimitLayer, ResponseMetadata, SplitMetadataLayer, Trailers, check_metadata,
+    HeaderLimitLayer, ResponseMetadata, SplitMetadataLayer, Trailers, check_interceptor,
 };
+use conform::status::explain;
 use tokio::sync::mpsc::{self, Receiver};
 use tonic::Code;
 use tonic::codegen::http;
@@ -166,13 +167,26 @@ fn whatever_a_caller_calls_itself_is_noted_in_one_line() {
     }
 }
 
+#[tokio::test]
+async fn a_stream_ends_after_a_minute_though_its_client_is_still_there() {
+    let mut calculator = connect(start().await.0).await;
+    // The product of two primes below 2³²: the search for the first one takes many seconds.
+    let value = 18_446_743_979_220_271_189;
+    let replies = calculator.factorize(from_zoe(Integer { value })).await;
+    let mut replies = replies.unwrap().into_inner();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    let status = soon("the end", replies.message()).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+}
+
 /// As *Harden it* has it.
 #[tokio::test]
 async fn a_hardened_client_keeps_the_rules() {
     let (url, mut log) = start().await;
     let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
     let channel = ServiceBuilder::new()
-        .layer(InterceptorLayer::new(check_metadata))
+        .layer(InterceptorLayer::new(check_interceptor))
         .layer(HeaderLimitLayer::new(8 * 1024))
         .layer(SplitMetadataLayer::new())
         .service(channel);
@@ -186,7 +200,7 @@ async fn a_hardened_client_keeps_the_rules() {
         let mut request = nine();
         request.metadata_mut().insert(name, value.parse().unwrap());
         let status = calculator.square_root(request).await.unwrap_err();
-        assert_eq!(status.code(), code, "{name}: {status}");
+        assert_eq!(status.code(), code, "{name}: {}", explain(&status));
     }
     log.try_recv()
         .expect_err("a request that breaks the rules was sent");
@@ -220,7 +234,8 @@ async fn exercise_1_asks_every_caller_for_a_name() {
             };
             assert!(
                 status.code() == Code::InvalidArgument,
-                "{call}: expected INVALID_ARGUMENT, got {status}"
+                "{call}: expected INVALID_ARGUMENT, got {}",
+                explain(&status)
             );
             let message = status.message();
             assert!(
@@ -229,7 +244,7 @@ async fn exercise_1_asks_every_caller_for_a_name() {
             );
         }
         if let Err(status) = ask(&mut calculator, method, values, zoe()).await {
-            panic!("{method} refuses Zoë: {status}");
+            panic!("{method} refuses Zoë: {}", explain(&status));
         }
         let line = soon("a line of the log", log.recv()).await.unwrap();
         assert!(line.starts_with("Zoë"), "a handler ran for nobody: {line}");
@@ -250,7 +265,9 @@ async fn exercise_2_adds_up_what_calls_cost() {
         (&[], &[7, 6], 13),
     ] {
         let total = spending::total_cost(&mut calculator, values, numbers).await;
-        let total = total.unwrap_or_else(|status| panic!("{values:?}, {numbers:?}: {status}"));
+        let total = total.unwrap_or_else(|status| {
+            panic!("{values:?}, {numbers:?}: {}", explain(&status));
+        });
         assert_eq!(
             total, cost,
             "the cost of the roots of {values:?} and the factors of {numbers:?}"
@@ -270,12 +287,15 @@ async fn exercise_2_adds_up_what_calls_cost() {
 async fn exercise_3_sends_a_receipt() {
     let mut calculator = connect(start().await.0).await;
     for (method, values, cost) in GOOD {
-        let answer = ask(&mut calculator, method, values, zoe()).await.unwrap();
+        let answer = ask(&mut calculator, method, values, zoe()).await;
+        let answer = answer.unwrap_or_else(|status| panic!("{method}: {}", explain(&status)));
         assert_receipt(method, &answer.trailers, cost);
     }
     for (method, values, cost) in BAD {
         let answer = ask(&mut calculator, method, values, zoe()).await;
-        assert_receipt(method, answer.err().unwrap().metadata(), cost);
+        let status = answer.err();
+        let status = status.unwrap_or_else(|| panic!("{method} of {values:?} should fail"));
+        assert_receipt(method, status.metadata(), cost);
     }
 }
 
