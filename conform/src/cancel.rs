@@ -93,7 +93,7 @@
 //!   doesn't commit either. What has to happen in both cases belongs into a drop guard.
 //! * A bidirectional call that is dropped while its upload waits for the server's window stays
 //!   open, and its connection with it: hyper looks at neither the upload nor the drop while it
-//!   waits.
+//!   waits. What the upload holds is dropped at once.
 //!
 //! [Cancellation]: https://grpc.io/docs/guides/cancellation/
 //! [gRPC over HTTP/2]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#errors
@@ -107,7 +107,7 @@ mod token;
 
 pub use self::aborted_upload::{DetectAbortedUpload, DetectAbortedUploadLayer};
 pub use self::on_drop::{CancelOnDrop, CancelOnDropLayer};
-pub use self::token::{Cancellation, CancellationLayer, ResponseFuture};
+pub use self::token::{Cancellation, CancellationFuture, CancellationLayer};
 pub use tokio_util::sync::CancellationToken;
 
 #[cfg(test)]

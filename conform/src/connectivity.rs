@@ -102,7 +102,7 @@ impl fmt::Display for State {
 pub fn observe<C>(connector: C) -> (Observed<C>, watch::Receiver<State>) {
     let (states, receiver) = watch::channel(State::Idle);
     let observed = Observed {
-        connector,
+        inner: connector,
         states,
         newest: Arc::default(),
     };
@@ -112,18 +112,20 @@ pub fn observe<C>(connector: C) -> (Observed<C>, watch::Receiver<State>) {
 /// A connector that tells what it does. Clones tell the same receiver.
 #[derive(Clone, Debug)]
 pub struct Observed<C> {
-    connector: C,
+    inner: C,
     states: watch::Sender<State>,
     newest: Arc<AtomicU64>,
 }
 
+inner_service!(Observed<C>);
+
 impl<C: Service<Uri>> Service<Uri> for Observed<C> {
     type Response = GuardedIo<C::Response, Attempt>;
     type Error = C::Error;
-    type Future = ConnectFuture<C::Future>;
+    type Future = ObservedFuture<C::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.connector.poll_ready(cx).map_err(|error| {
+        self.inner.poll_ready(cx).map_err(|error| {
             self.states.send_replace(State::TransientFailure);
             error
         })
@@ -136,8 +138,8 @@ impl<C: Service<Uri>> Service<Uri> for Observed<C> {
             states: self.states.clone(),
         };
         attempt.report(|_| State::Connecting);
-        ConnectFuture {
-            connecting: self.connector.call(uri),
+        ObservedFuture {
+            connecting: self.inner.call(uri),
             attempt: Some(attempt),
         }
     }
@@ -145,14 +147,14 @@ impl<C: Service<Uri>> Service<Uri> for Observed<C> {
 
 pin_project! {
     /// A connection in the making. An error, or a timeout that drops this, ends the attempt.
-    pub struct ConnectFuture<F> {
+    pub struct ObservedFuture<F> {
         #[pin]
         connecting: F,
         attempt: Option<Attempt>,
     }
 }
 
-impl<F, T, E> Future for ConnectFuture<F>
+impl<F, T, E> Future for ObservedFuture<F>
 where
     F: Future<Output = Result<T, E>>,
 {

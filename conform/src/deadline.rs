@@ -118,8 +118,8 @@ mod client;
 mod server;
 mod timeout;
 
-pub use self::client::{ClientDeadline, ClientDeadlineLayer, ClientResponseFuture};
-pub use self::server::{ServerDeadline, ServerDeadlineLayer, ServerResponseFuture};
+pub use self::client::{ClientDeadline, ClientDeadlineFuture, ClientDeadlineLayer};
+pub use self::server::{ServerDeadline, ServerDeadlineFuture, ServerDeadlineLayer};
 pub use self::timeout::parse_timeout;
 
 #[cfg(test)]

@@ -96,6 +96,8 @@ pub struct SanitizeDetails<S> {
     inner: S,
 }
 
+inner_service!(SanitizeDetails<S>);
+
 impl<S> SanitizeDetails<S> {
     /// Sanitizes every response of `inner`.
     pub fn new(inner: S) -> Self {
@@ -111,14 +113,14 @@ where
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = SanitizeDetailsFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        ResponseFuture {
+        SanitizeDetailsFuture {
             inner: self.inner.call(request),
         }
     }
@@ -126,13 +128,13 @@ where
 
 pin_project! {
     /// The response of a [`SanitizeDetails`].
-    pub struct ResponseFuture<F> {
+    pub struct SanitizeDetailsFuture<F> {
         #[pin]
         inner: F,
     }
 }
 
-impl<F, B, E> Future for ResponseFuture<F>
+impl<F, B, E> Future for SanitizeDetailsFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
     B: HttpBody<Data = Bytes> + Send + 'static,

@@ -130,7 +130,8 @@
 //! # What all layers have in common
 //!
 //! They are `Layer` and `Service` over `http::Request<tonic::body::Body>`; the response's body
-//! may be any. Services are `Clone` when the inner one is. Settings take effect in any order.
+//! may be any. Services are `Clone` when the inner one is, and have `get_ref`, `get_mut` and
+//! `into_inner`. Their future is named after them. Settings take effect in any order.
 //! Nothing grows without bound. They need tokio, with its timer where time is the subject, and
 //! panic only without it. A response that is at its end already, as an error in one block of
 //! headers is (*Trailers-Only*), is passed on untouched: other stacks refuse it otherwise.
@@ -158,6 +159,9 @@
 //! [RFC 9113]: https://www.rfc-editor.org/rfc/rfc9113#section-10.5
 
 #![deny(missing_docs)]
+
+#[macro_use]
+mod inner_service;
 
 #[cfg(feature = "cancel")]
 pub mod cancel;

@@ -121,6 +121,8 @@ pub struct ServerMessageLimit<S> {
     limits: Limits,
 }
 
+inner_service!(ServerMessageLimit<S>);
+
 impl<S, B> Service<Request<Body>> for ServerMessageLimit<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
@@ -129,7 +131,7 @@ where
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = MessageLimitFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -138,7 +140,7 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let limit = self.limits.incoming;
         let request = request.map(|body| LimitedBody::limit(body, limit, End::Error));
-        ResponseFuture {
+        MessageLimitFuture {
             inner: self.inner.call(request),
             limit: self.limits.outgoing,
             end: End::Trailers,
@@ -185,6 +187,8 @@ pub struct ClientMessageLimit<S> {
     limits: Limits,
 }
 
+inner_service!(ClientMessageLimit<S>);
+
 impl<S, B> Service<Request<Body>> for ClientMessageLimit<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
@@ -193,7 +197,7 @@ where
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = MessageLimitFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -208,7 +212,7 @@ where
             }),
             None => request,
         };
-        ResponseFuture {
+        MessageLimitFuture {
             inner: self.inner.call(request),
             limit: Some(self.limits.incoming),
             end: End::Told(refused),
@@ -222,7 +226,7 @@ type Refused = Arc<OnceLock<Status>>;
 
 pin_project! {
     /// The response of a [`ServerMessageLimit`] or a [`ClientMessageLimit`].
-    pub struct ResponseFuture<F> {
+    pub struct MessageLimitFuture<F> {
         #[pin]
         inner: F,
         limit: Option<usize>,
@@ -230,7 +234,7 @@ pin_project! {
     }
 }
 
-impl<F, B, E> Future for ResponseFuture<F>
+impl<F, B, E> Future for MessageLimitFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
     B: HttpBody<Data = Bytes> + Send + 'static,

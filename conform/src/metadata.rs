@@ -4,7 +4,7 @@
 //!
 //! * Names that begin with `grpc-` are gRPC's, and a text value is printable ASCII
 //!   (PROTOCOL-HTTP2, *Custom-Metadata* and *ASCII-Value*). tonic sends such names, and any byte
-//!   from 0x80 on. Here: [`check`] where the application writes, [`check_metadata`] as an
+//!   from 0x80 on. Here: [`check_request`] where the application writes, [`check_interceptor`] as an
 //!   interceptor, and [`encode_text`] for text that isn't ASCII.
 //! * Values of one binary name may come joined by commas, and must be split (*Custom-Metadata*).
 //!   tonic takes them for one value, which can't be decoded. Here: [`get_all_bin`].
@@ -45,7 +45,7 @@
 //! # What a client does with metadata
 //!
 //! ```
-//! use conform::metadata::{HeaderLimitLayer, ResponseMetadata, SplitMetadataLayer, check_metadata};
+//! use conform::metadata::{HeaderLimitLayer, ResponseMetadata, SplitMetadataLayer, check_interceptor};
 //! use greeter::Name;
 //! use greeter::greeter_client::GreeterClient;
 //! use tonic::service::interceptor::InterceptorLayer;
@@ -54,7 +54,7 @@
 //!
 //! async fn greet(channel: Channel) -> Result<(), tonic::Status> {
 //!     let channel = ServiceBuilder::new()
-//!         .layer(InterceptorLayer::new(check_metadata))
+//!         .layer(InterceptorLayer::new(check_interceptor))
 //!         .layer(HeaderLimitLayer::default())
 //!         .layer(SplitMetadataLayer::new())
 //!         .service(channel);
@@ -80,7 +80,7 @@ mod text;
 mod trailers;
 
 pub use binary::get_all_bin;
-pub use check::{check, check_metadata, is_reserved};
+pub use check::{check_interceptor, check_request, is_reserved};
 pub use limit::{HeaderLimit, HeaderLimitFuture, HeaderLimitLayer};
 pub use split::{ResponseMetadata, SplitMetadata, SplitMetadataFuture, SplitMetadataLayer};
 pub use text::{decode_text, encode_text};

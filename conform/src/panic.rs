@@ -146,6 +146,8 @@ pub struct CatchPanic<S, F = Unknown> {
     panicked: Option<Status>,
 }
 
+inner_service!(CatchPanic<S, F>);
+
 impl<S: Clone, F: Clone> Clone for CatchPanic<S, F> {
     fn clone(&self) -> Self {
         Self {
@@ -173,7 +175,7 @@ where
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, F>;
+    type Future = CatchPanicFuture<S::Future, F>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         if self.panicked.is_some() {
@@ -202,7 +204,7 @@ where
                 },
             },
         };
-        ResponseFuture {
+        CatchPanicFuture {
             state,
             status: self.status.clone(),
         }
@@ -211,7 +213,7 @@ where
 
 pin_project! {
     /// The response of a [`CatchPanic`].
-    pub struct ResponseFuture<R, F> {
+    pub struct CatchPanicFuture<R, F> {
         #[pin]
         state: State<R>,
         status: F,
@@ -226,7 +228,7 @@ pin_project! {
     }
 }
 
-impl<R, B, E, F> Future for ResponseFuture<R, F>
+impl<R, B, E, F> Future for CatchPanicFuture<R, F>
 where
     R: Future<Output = Result<Response<B>, E>>,
     B: HttpBody<Data = Bytes> + Send + 'static,

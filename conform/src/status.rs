@@ -118,6 +118,8 @@ pub struct ClientStatus<S> {
     error: Option<StdError>,
 }
 
+inner_service!(ClientStatus<S>);
+
 impl<S> ClientStatus<S> {
     /// Corrects the status of every call on `inner`.
     pub fn new(inner: S) -> Self {
@@ -148,7 +150,7 @@ where
 {
     type Response = Response<Body>;
     type Error = StdError;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ClientStatusFuture<S::Future>;
 
     /// Never fails: a stub would make UNKNOWN, "Service was not ready", of it. The next call
     /// fails instead.
@@ -166,13 +168,13 @@ where
                 response: self.inner.call(request),
             },
         };
-        ResponseFuture { state }
+        ClientStatusFuture { state }
     }
 }
 
 pin_project! {
     /// The response of a [`ClientStatus`].
-    pub struct ResponseFuture<F> {
+    pub struct ClientStatusFuture<F> {
         #[pin]
         state: State<F>,
     }
@@ -186,7 +188,7 @@ pin_project! {
     }
 }
 
-impl<F, B, E> Future for ResponseFuture<F>
+impl<F, B, E> Future for ClientStatusFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
     E: Into<StdError>,

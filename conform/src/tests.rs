@@ -64,3 +64,37 @@ fn each_module_is_a_feature_and_a_row() {
         );
     }
 }
+
+/// One service in all layers, and out again.
+#[test]
+fn the_inner_service_can_be_reached_changed_and_taken_out() {
+    use tower::Layer;
+
+    macro_rules! check {
+        ($($layer:expr),* $(,)?) => {$({
+            let mut service = $layer.layer(7);
+            assert_eq!(service.get_ref(), &7);
+            *service.get_mut() = 8;
+            assert_eq!(service.into_inner(), 8);
+        })*};
+    }
+    check!(
+        crate::cancel::CancelOnDropLayer::new(),
+        crate::cancel::CancellationLayer::new(),
+        crate::cancel::DetectAbortedUploadLayer::new(),
+        crate::deadline::ClientDeadlineLayer::new(),
+        crate::deadline::ServerDeadlineLayer::new(),
+        crate::error_details::SanitizeDetailsLayer::new(),
+        crate::message_limit::ClientMessageLimitLayer::new(1),
+        crate::message_limit::ServerMessageLimitLayer::new(1),
+        crate::metadata::HeaderLimitLayer::new(1),
+        crate::metadata::SplitMetadataLayer::new(),
+        crate::metadata::TrailersLayer::new(),
+        crate::panic::CatchPanicLayer::new(),
+        crate::status::ClientStatusLayer::new(),
+    );
+    let (mut observed, _states) = crate::connectivity::observe(7);
+    assert_eq!(observed.get_ref(), &7);
+    *observed.get_mut() = 8;
+    assert_eq!(observed.into_inner(), 8);
+}

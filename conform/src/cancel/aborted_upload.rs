@@ -46,6 +46,8 @@ pub struct DetectAbortedUpload<S> {
     inner: S,
 }
 
+inner_service!(DetectAbortedUpload<S>);
+
 impl<S> Service<Request<Body>> for DetectAbortedUpload<S>
 where
     S: Service<Request<Body>>,

@@ -9,7 +9,7 @@ use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{Bytes, Service, StdError};
 use tower::Layer;
 
-use super::token::ResponseFuture;
+use super::token::CancellationFuture;
 use crate::upload;
 
 /// Cancels a call when its response is dropped, also while its request stream is open.
@@ -41,6 +41,8 @@ pub struct CancelOnDrop<S> {
     inner: S,
 }
 
+inner_service!(CancelOnDrop<S>);
+
 impl<S, B> Service<Request<Body>> for CancelOnDrop<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
@@ -49,7 +51,7 @@ where
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = CancellationFuture<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(context)
@@ -59,6 +61,6 @@ where
         let token = CancellationToken::new();
         let over = token.clone().cancelled_owned();
         let request = request.map(|body| upload::until(body, over));
-        ResponseFuture::new(self.inner.call(request), token)
+        CancellationFuture::new(self.inner.call(request), token)
     }
 }

@@ -45,6 +45,8 @@ pub struct Cancellation<S> {
     inner: S,
 }
 
+inner_service!(Cancellation<S>);
+
 impl<S, B> Service<Request<Body>> for Cancellation<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
@@ -53,7 +55,7 @@ where
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = CancellationFuture<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(context)
@@ -62,20 +64,20 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let token = CancellationToken::new();
         request.extensions_mut().insert(CallToken(token.clone()));
-        ResponseFuture::new(self.inner.call(request), token)
+        CancellationFuture::new(self.inner.call(request), token)
     }
 }
 
 pin_project! {
     /// The response of [`Cancellation`] and of [`CancelOnDrop`](super::CancelOnDrop).
-    pub struct ResponseFuture<F> {
+    pub struct CancellationFuture<F> {
         #[pin]
         inner: F,
         guard: Option<DropGuard>,
     }
 }
 
-impl<F> ResponseFuture<F> {
+impl<F> CancellationFuture<F> {
     /// Cancels `token` when the response of `inner` is over, or is dropped.
     pub(super) fn new(inner: F, token: CancellationToken) -> Self {
         let guard = Some(token.drop_guard());
@@ -83,7 +85,7 @@ impl<F> ResponseFuture<F> {
     }
 }
 
-impl<F, B, E> Future for ResponseFuture<F>
+impl<F, B, E> Future for CancellationFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
     B: HttpBody<Data = Bytes> + Send + 'static,

@@ -90,6 +90,8 @@ pub struct ClientDeadline<S> {
     settings: ClientDeadlineLayer,
 }
 
+inner_service!(ClientDeadline<S>);
+
 impl<S, B> Service<Request<Body>> for ClientDeadline<S>
 where
     S: Service<Request<Body>, Response = Response<B>> + Clone,
@@ -99,7 +101,7 @@ where
 {
     type Response = Response<Body>;
     type Error = StdError;
-    type Future = ClientResponseFuture<S>;
+    type Future = ClientDeadlineFuture<S>;
 
     /// Always ready. A channel's waiting belongs to the call, where the deadline covers it.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -108,14 +110,14 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let timeout = match timeout::read(request.headers()) {
-            Err(malformed) => return ClientResponseFuture::refuse(malformed),
+            Err(malformed) => return ClientDeadlineFuture::refuse(malformed),
             Ok(timeout) => timeout.or(self.settings.default_timeout),
         };
         if timeout.is_some_and(|timeout| timeout.is_zero()) {
-            return ClientResponseFuture::refuse(exceeded());
+            return ClientDeadlineFuture::refuse(exceeded());
         }
         let deadline = timeout.and_then(Deadline::after);
-        ClientResponseFuture {
+        ClientDeadlineFuture {
             state: State::Waiting {
                 inner: self.inner.clone(),
                 request: Some(request),
@@ -129,7 +131,7 @@ where
 
 pin_project! {
     /// The response of [`ClientDeadline`].
-    pub struct ClientResponseFuture<S>
+    pub struct ClientDeadlineFuture<S>
     where
         S: Service<Request<Body>>,
     {
@@ -153,7 +155,7 @@ pin_project! {
     }
 }
 
-impl<S> ClientResponseFuture<S>
+impl<S> ClientDeadlineFuture<S>
 where
     S: Service<Request<Body>>,
 {
@@ -168,7 +170,7 @@ where
     }
 }
 
-impl<S, B> Future for ClientResponseFuture<S>
+impl<S, B> Future for ClientDeadlineFuture<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
     S::Error: Into<StdError>,

@@ -79,6 +79,8 @@ pub struct ServerDeadline<S> {
     settings: ServerDeadlineLayer,
 }
 
+inner_service!(ServerDeadline<S>);
+
 impl<S, B> Service<Request<Body>> for ServerDeadline<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
@@ -87,7 +89,7 @@ where
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = ServerResponseFuture<S::Future>;
+    type Future = ServerDeadlineFuture<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(context)
@@ -95,19 +97,19 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         match self.settings.deadline(request.headers()) {
-            Err(status) => ServerResponseFuture {
+            Err(status) => ServerDeadlineFuture {
                 state: State::Refused {
                     status: Some(status),
                 },
             },
-            Ok(None) => ServerResponseFuture {
+            Ok(None) => ServerDeadlineFuture {
                 state: State::Free {
                     response: self.inner.call(request),
                 },
             },
             Ok(Some(deadline)) => {
                 request.extensions_mut().insert(deadline);
-                ServerResponseFuture {
+                ServerDeadlineFuture {
                     state: State::Bound {
                         response: self.inner.call(request),
                         expired: sleep_until(deadline.instant()),
@@ -121,7 +123,7 @@ where
 
 pin_project! {
     /// The response of [`ServerDeadline`].
-    pub struct ServerResponseFuture<F> {
+    pub struct ServerDeadlineFuture<F> {
         #[pin]
         state: State<F>,
     }
@@ -138,7 +140,7 @@ pin_project! {
     }
 }
 
-impl<F, B, E> Future for ServerResponseFuture<F>
+impl<F, B, E> Future for ServerDeadlineFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
     B: HttpBody<Data = Bytes> + Send + 'static,

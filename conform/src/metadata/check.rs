@@ -42,7 +42,7 @@ pub fn is_reserved(name: &str) -> bool {
 /// # Errors
 ///
 /// INVALID_ARGUMENT, naming what is wrong.
-pub fn check<T>(request: &Request<T>) -> Result<(), Status> {
+pub fn check_request<T>(request: &Request<T>) -> Result<(), Status> {
     check_map(request.metadata(), &[TIMEOUT])
 }
 
@@ -54,7 +54,7 @@ pub fn check<T>(request: &Request<T>) -> Result<(), Status> {
 /// # Errors
 ///
 /// INVALID_ARGUMENT, naming what is wrong.
-pub fn check_metadata(request: Request<()>) -> Result<Request<()>, Status> {
+pub fn check_interceptor(request: Request<()>) -> Result<Request<()>, Status> {
     check_map(request.metadata(), &WRITTEN_BY_TONIC)?;
     Ok(request)
 }

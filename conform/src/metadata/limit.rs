@@ -70,6 +70,8 @@ pub struct HeaderLimit<S> {
     limit: HeaderLimitLayer,
 }
 
+inner_service!(HeaderLimit<S>);
+
 impl<S, B> Service<Request<Body>> for HeaderLimit<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,

@@ -61,6 +61,8 @@ pub struct SplitMetadata<S> {
     inner: S,
 }
 
+inner_service!(SplitMetadata<S>);
+
 impl<S, B> Service<Request<Body>> for SplitMetadata<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,

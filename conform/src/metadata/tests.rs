@@ -37,12 +37,12 @@ fn what_an_application_may_say_passes() {
         &[("grpc-timeout", "1S")],
         &[("user-agent", "mine/1.0")],
     ] {
-        check(&request(metadata)).unwrap();
-        check_metadata(request(metadata)).unwrap();
+        check_request(&request(metadata)).unwrap();
+        check_interceptor(request(metadata)).unwrap();
     }
     let mut timed = request(&[]);
     timed.set_timeout(Duration::from_secs(1));
-    check(&timed).unwrap();
+    check_request(&timed).unwrap();
 }
 
 #[test]
@@ -57,8 +57,8 @@ fn reserved_names_and_illegal_characters_are_refused() {
         ("asked-by", "a\t", "isn't printable ASCII"),
     ] {
         for checked in [
-            check(&request(&[("before", "1"), (name, value)])),
-            check_metadata(request(&[(name, value)])).map(drop),
+            check_request(&request(&[("before", "1"), (name, value)])),
+            check_interceptor(request(&[(name, value)])).map(drop),
         ] {
             let status = checked.unwrap_err();
             assert_eq!(status.code(), Code::InvalidArgument);
@@ -79,8 +79,8 @@ fn names_that_tonic_writes_are_refused_only_where_the_application_writes() {
         "grpc-encoding",
         "grpc-accept-encoding",
     ] {
-        check(&request(&[(name, "1")])).unwrap_err();
-        check_metadata(request(&[(name, "1")])).unwrap();
+        check_request(&request(&[(name, "1")])).unwrap_err();
+        check_interceptor(request(&[(name, "1")])).unwrap();
         assert!(is_reserved(name));
     }
     assert!(is_reserved("grpc-timeout") && is_reserved("host"));
@@ -90,7 +90,7 @@ fn names_that_tonic_writes_are_refused_only_where_the_application_writes() {
 #[tokio::test]
 async fn every_ordinary_call_passes_the_interceptor() {
     let server = serve(Identity::new(), replies(&[Ok(b"reply")])).await;
-    let checked = InterceptorLayer::new(check_metadata).layer(server.channel());
+    let checked = InterceptorLayer::new(check_interceptor).layer(server.channel());
     assert_eq!(call(checked, "hello").await.unwrap().into_inner(), "reply");
 }
 

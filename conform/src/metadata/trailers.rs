@@ -99,6 +99,8 @@ pub struct WithTrailers<S> {
     inner: S,
 }
 
+inner_service!(WithTrailers<S>);
+
 impl<S, B> Service<Request<Body>> for WithTrailers<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
