@@ -334,7 +334,7 @@ pin_project! {
     pub struct ConnectFuture<F> {
         // Given up before the subchannel is told that it is.
         #[pin]
-        connecting: connectivity::ConnectFuture<F>,
+        connecting: connectivity::ObservedFuture<F>,
         attempt: Attempting,
     }
 }
