@@ -51,6 +51,8 @@
 //! that a Watch needs too, and that let it last: no default timeout, and no limit on the server.
 //! The layers of `channelz` stand outside of all others, on either side: calls that a layer answers
 //! by itself count too. A subchannel's stands next to its channel.
+//! `keepalive` is no layer: `enforce` stands around the server's connections, and
+//! `ClientKeepalive` makes the channel that the client's layers stand around.
 //!
 //! ```
 //! use std::time::Duration;
@@ -204,6 +206,8 @@ pub mod stream;
 #[cfg(feature = "trace_context")]
 pub mod trace_context;
 
+#[cfg(any(feature = "keepalive", feature = "server"))]
+mod frames;
 #[cfg(any(feature = "cancel", feature = "deadline"))]
 mod upload;
 

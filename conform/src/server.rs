@@ -13,8 +13,9 @@
 //! * [`Server::builder`] sets no limit on open calls, though hyper's own default is 200: a stranger
 //!   held 30,000 on one connection. It also takes away hyper's limit on streams that the server
 //!   itself had to reset.
-//! * There is no limit on connections, and no time by which one has to begin a call. Two thousand
-//!   silent ones are kept for ever; a process with 128 descriptors is full after two hundred.
+//! * There is no limit on connections, and no time by which one has to begin a call, or the next one.
+//!   Two thousand silent ones are kept for ever; a process with 128 descriptors is full after two
+//!   hundred. So are those whose client has lost power.
 //! * An error in accepting, such as a lack of descriptors, is tried again at once: the server
 //!   spins.
 //! * A listener that is handed over is served without TCP_NODELAY.
@@ -73,17 +74,19 @@
 //!
 //! # What it doesn't do
 //!
-//! * A connection that has begun one call may then be idle for as long as it likes, as gRPC's
-//!   clients are. There is no limit by idleness or age yet.
-//! * So one client that opens all connections keeps the others out, silently: they wait in the
-//!   listener's queue. Who a client is can only be told by authentication, or by a proxy that
+//! * A connection is closed once it has been without a call for [`MAX_CONNECTION_IDLE`], or once
+//!   nothing answers at its other end for [`KEEPALIVE_TIME`]. One whose client calls now and then stays:
+//!   a limit by age is [`enforce`](crate::keepalive::enforce)'s, and so is one on pings.
+//! * So one client that opens all connections and uses them keeps the others out, silently: they wait
+//!   in the listener's queue. Who a client is can only be told by authentication, or by a proxy that
 //!   counts by address. Choose [`max_connections`](Incoming::max_connections) above the number of
 //!   your clients, and below that of your descriptors.
 //! * All connections together may cost what one costs, times their number. With the defaults that's
 //!   512 × 200 × 4 MiB, more than any machine has. The product of the three numbers is yours to
 //!   choose.
 //! * Inside TLS a call can't be seen from here: the time then covers the handshake, up to the first
-//!   byte after it.
+//!   byte after it, and idleness has no limit. Put [`enforce`](crate::keepalive::enforce) around the
+//!   accepted TLS connections for that.
 //! * A client that connects early and calls late is disconnected in between, and connects again
 //!   when it calls. A call in the very moment of closing fails, as it does whenever a connection
 //!   closes. A client that connects again at once though it has nothing to call, as balancing
@@ -92,15 +95,19 @@
 //! [RFC 9113]: https://www.rfc-editor.org/rfc/rfc9113
 //! [gRPC over HTTP/2]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests
 
+use std::time::Duration;
+
 use tokio::net::TcpListener;
 use tonic::transport::Server;
+
+use crate::keepalive;
 
 mod connection;
 mod first_call;
 mod incoming;
 
 pub use self::connection::Connection;
-pub use self::incoming::{FIRST_REQUEST_TIMEOUT, Incoming, MAX_CONNECTIONS};
+pub use self::incoming::{FIRST_REQUEST_TIMEOUT, Incoming, MAX_CONNECTION_IDLE, MAX_CONNECTIONS};
 
 #[cfg(test)]
 mod tests;
@@ -126,6 +133,13 @@ pub const MAX_PENDING_ACCEPT_RESET_STREAMS: usize = 20;
 /// HTTP status 431.
 pub const MAX_HEADER_LIST_SIZE: u32 = 16 * 1024;
 
+/// After how much silence a connection's client is pinged: 2 hours (gRFC A9, KEEPALIVE_TIME).
+///
+/// It gets [`keepalive::TIMEOUT`](crate::keepalive::TIMEOUT) to answer. Set
+/// [`http2_keepalive_interval`](Server::http2_keepalive_interval) lower where dead clients hold what
+/// others need.
+pub const KEEPALIVE_TIME: Duration = Duration::from_secs(2 * 60 * 60);
+
 /// tonic's [`Server::builder`], with the limits of this module. Each may be set again.
 pub fn builder() -> Server {
     Server::builder()
@@ -133,6 +147,8 @@ pub fn builder() -> Server {
         .http2_max_local_error_reset_streams(Some(MAX_LOCAL_ERROR_RESET_STREAMS))
         .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_ACCEPT_RESET_STREAMS))
         .http2_max_header_list_size(MAX_HEADER_LIST_SIZE)
+        .http2_keepalive_interval(Some(KEEPALIVE_TIME))
+        .http2_keepalive_timeout(Some(keepalive::TIMEOUT))
 }
 
 /// The connections to `listener`, with TCP_NODELAY, a limit on how many there are, and a time by

@@ -12,6 +12,7 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use super::first_call::FirstCall;
 use super::incoming::Slot;
+use crate::keepalive::{Enforced, Settings};
 
 /// One connection of an [`Incoming`](super::Incoming).
 ///
@@ -19,7 +20,7 @@ use super::incoming::Slot;
 #[derive(Debug)]
 pub struct Connection {
     // Closed before its slot is given back.
-    pub(super) stream: TcpStream,
+    pub(super) stream: Enforced<TcpStream>,
     pub(super) waiting: Option<Waiting>,
     _slot: Slot,
 }
@@ -32,9 +33,14 @@ pub(super) struct Waiting {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, slot: Slot, first_request_timeout: Duration) -> Self {
+    pub(super) fn new(
+        stream: TcpStream,
+        slot: Slot,
+        first_request_timeout: Duration,
+        max_idle: Duration,
+    ) -> Self {
         Self {
-            stream,
+            stream: Enforced::new(stream, Settings::idle(max_idle), None),
             waiting: Some(Waiting {
                 first_call: FirstCall::default(),
                 expired: Box::pin(sleep(first_request_timeout)),

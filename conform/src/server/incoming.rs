@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep};
 
 use super::connection::Connection;
+use crate::keepalive::{self, set_tcp_user_timeout};
 
 /// How many connections are open at once unless [`Incoming::max_connections`] says otherwise: 512,
 /// half of the 1,024 file descriptors that a process has by default on most systems. The other half
@@ -28,6 +29,15 @@ pub const MAX_CONNECTIONS: usize = 512;
 /// all places.
 pub const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a connection may be without an open call unless [`Incoming::max_connection_idle`] says
+/// otherwise: 5 minutes.
+///
+/// gRFC A9's own default is for ever, in a server without a limit on connections. Here those that
+/// do nothing take places from others. Five minutes are long enough that whoever calls now and then
+/// keeps a connection, and what the rest pays for it is one handshake: the connection ends with a
+/// GOAWAY, calls that cross it are answered, and gRPC's clients connect again by themselves.
+pub const MAX_CONNECTION_IDLE: Duration = Duration::from_secs(5 * 60);
+
 /// How long accepting rests after an error that isn't of one connection: long enough not to spin.
 const REST: Duration = Duration::from_millis(100);
 
@@ -36,6 +46,7 @@ const REST: Duration = Duration::from_millis(100);
 pub struct Incoming {
     accepting: Accepting<TcpListener>,
     first_request_timeout: Duration,
+    max_connection_idle: Duration,
 }
 
 impl Incoming {
@@ -43,6 +54,7 @@ impl Incoming {
         Self {
             accepting: Accepting::new(listener),
             first_request_timeout: FIRST_REQUEST_TIMEOUT,
+            max_connection_idle: MAX_CONNECTION_IDLE,
         }
     }
 
@@ -57,6 +69,13 @@ impl Incoming {
     /// Closes a connection that hasn't begun a call `timeout` after it was accepted.
     pub fn first_request_timeout(mut self, timeout: Duration) -> Self {
         self.first_request_timeout = timeout;
+        self
+    }
+
+    /// Closes a connection that has had no open call for `time`, without harm to calls: see
+    /// [`keepalive`](crate::keepalive). [`Duration::MAX`] is never.
+    pub fn max_connection_idle(mut self, time: Duration) -> Self {
+        self.max_connection_idle = time;
         self
     }
 
@@ -78,7 +97,9 @@ impl Stream for Incoming {
         let (stream, slot) = ready!(self.accepting.poll_accept(context));
         // An error here is a connection that is gone already: its first read will tell.
         let _ = stream.set_nodelay(true);
-        let connection = Connection::new(stream, slot, self.first_request_timeout);
+        let _ = set_tcp_user_timeout(&stream, keepalive::TIMEOUT);
+        let (first, idle) = (self.first_request_timeout, self.max_connection_idle);
+        let connection = Connection::new(stream, slot, first, idle);
         Poll::Ready(Some(Ok(connection)))
     }
 }

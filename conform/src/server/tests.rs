@@ -1,7 +1,5 @@
 //! Strangers, over raw TCP, against a server with limits and against tonic alone.
 
-use std::time::Duration;
-
 use greeter::greeter_client::GreeterClient;
 use greeter::greeter_server::{Greeter, GreeterServer};
 use greeter::{Greeting, Name};

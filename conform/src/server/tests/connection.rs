@@ -103,7 +103,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[tokio::test]
 async fn small_frames_go_out_at_once() {
     let (connection, _client) = pair(HOUR).await;
-    assert!(connection.stream.nodelay().unwrap());
+    assert!(connection.stream.get_ref().nodelay().unwrap());
 }
 
 #[tokio::test]
