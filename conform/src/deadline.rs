@@ -113,7 +113,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::{Request, Status};
 
-mod body;
+pub(crate) mod body;
 mod client;
 mod server;
 mod timeout;

@@ -45,7 +45,10 @@
 //! everything, then `cancel`; nothing that decodes an error's details may stand between
 //! `error_details` and the channel, and `message_limit`, `status` and `metadata`, which come
 //! next, don't. On a server `panic` covers everything; `deadline` stops the rest; then `cancel`,
-//! `message_limit`, and `metadata` next to the handler.
+//! `message_limit`, and `metadata` next to the handler. Who calls, and whether they may, comes
+//! right below `deadline`: `credentials`, then `method_policy`. On a client `credentials` stands
+//! there too, so that the deadline covers fetching a token.
+//!
 //! `health`'s `Pool` is the channel itself: all layers of the client may stand around it, and then
 //! `deadline` covers the wait for a healthy backend. Around the channels in it stand only layers
 //! that a Watch needs too, and that let it last: no default timeout, and no limit on the server.
@@ -62,6 +65,7 @@
 //! use conform::error_details::SanitizeDetailsLayer;
 //! use conform::message_limit::{ClientMessageLimitLayer, ServerMessageLimitLayer};
 //! use conform::metadata::{HeaderLimitLayer, TrailersLayer};
+//! use conform::method_policy::{MethodPolicy, MethodPolicyLayer};
 //! use conform::metrics::{ClientMetricsLayer, ServerMetricsLayer};
 //! use conform::panic::CatchPanicLayer;
 //! use conform::status::ClientStatusLayer;
@@ -96,10 +100,12 @@
 //! let url = format!("http://{}", listener.local_addr()?);
 //! // Without a reader it collects nothing: see the module `metrics`.
 //! let meter = conform::metrics::meter(&SdkMeterProvider::default());
+//! let policy = MethodPolicy::<()>::new().allow_anyone("/greeter.v1.Greeter/Greet");
 //! let server = conform::server::builder()
 //!     .layer(ServerMetricsLayer::new(&meter).method("greeter.v1.Greeter/Greet"))
 //!     .layer(CatchPanicLayer::new())
 //!     .layer(ServerDeadlineLayer::new().limit(Duration::from_secs(30)))
+//!     .layer(MethodPolicyLayer::new(policy))
 //!     .layer(CancellationLayer::new())
 //!     .layer(DetectAbortedUploadLayer::new())
 //!     .layer(ServerMessageLimitLayer::new(MESSAGE))

@@ -226,6 +226,8 @@ pub struct MethodPolicyService<S, C> {
     policy: Arc<MethodPolicy<C>>,
 }
 
+inner_service!(MethodPolicyService<S, C>);
+
 impl<S, C, B> Service<Request<Body>> for MethodPolicyService<S, C>
 where
     S: Service<Request<Body>, Response = Response<B>>,
@@ -235,7 +237,7 @@ where
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = MethodPolicyFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -253,13 +255,13 @@ where
                 response: self.inner.call(request),
             },
         };
-        ResponseFuture { state }
+        MethodPolicyFuture { state }
     }
 }
 
 pin_project! {
     /// The response of a [`MethodPolicyService`].
-    pub struct ResponseFuture<F> {
+    pub struct MethodPolicyFuture<F> {
         #[pin]
         state: State<F>,
     }
@@ -273,7 +275,7 @@ pin_project! {
     }
 }
 
-impl<F, B, E> Future for ResponseFuture<F>
+impl<F, B, E> Future for MethodPolicyFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
     B: HttpBody<Data = Bytes> + Send + 'static,

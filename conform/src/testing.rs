@@ -150,7 +150,10 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    fn new(address: SocketAddr, server: impl Future<Output: Send> + Send + 'static) -> Self {
+    pub(crate) fn new(
+        address: SocketAddr,
+        server: impl Future<Output: Send> + Send + 'static,
+    ) -> Self {
         let server = tokio::spawn(server).abort_handle();
         Self { address, server }
     }

@@ -70,6 +70,9 @@ fn each_module_is_a_feature_and_a_row() {
 fn the_inner_service_can_be_reached_changed_and_taken_out() {
     use tower::Layer;
 
+    let key = crate::credentials::JwtKey::Hs256(Vec::new());
+    let jwt = crate::credentials::Jwt::new(key, "", "");
+
     macro_rules! check {
         ($($layer:expr),* $(,)?) => {$({
             let mut service = $layer.layer(7);
@@ -82,6 +85,11 @@ fn the_inner_service_can_be_reached_changed_and_taken_out() {
         crate::cancel::CancelOnDropLayer::new(),
         crate::cancel::CancellationLayer::new(),
         crate::cancel::DetectAbortedUploadLayer::new(),
+        crate::credentials::AuthenticationLayer::new(jwt, |_| {}),
+        crate::credentials::CallCredentialsLayer::new(
+            &tonic::transport::Endpoint::from_static("https://localhost"),
+            crate::credentials::Composite::new(),
+        ),
         crate::deadline::ClientDeadlineLayer::new(),
         crate::deadline::ServerDeadlineLayer::new(),
         crate::error_details::SanitizeDetailsLayer::new(),
@@ -90,6 +98,7 @@ fn the_inner_service_can_be_reached_changed_and_taken_out() {
         crate::metadata::HeaderLimitLayer::new(1),
         crate::metadata::SplitMetadataLayer::new(),
         crate::metadata::TrailersLayer::new(),
+        crate::method_policy::MethodPolicyLayer::<()>::new(Default::default()),
         crate::panic::CatchPanicLayer::new(),
         crate::status::ClientStatusLayer::new(),
     );

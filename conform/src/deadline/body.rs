@@ -17,17 +17,20 @@ use tonic::{Code, Status};
 use super::{Deadline, exceeded};
 
 /// Which side of the call a response body is on.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Side {
+#[derive(Clone)]
+pub(crate) enum Side {
     /// The body is read here: what cuts it short is an error.
     Client,
     /// The body is sent from here: what cuts it short is its trailers.
     Server,
+    /// The same, with another status than that of a deadline.
+    #[cfg(feature = "credentials")]
+    Ended(Arc<dyn Fn() -> Status + Send + Sync>),
 }
 
 /// Ends `response` when the deadline passes. A response that is at its end already has nothing to
 /// end, so that an error is still sent in one block of headers (Trailers-Only).
-pub(super) fn bound<B>(response: Response<B>, deadline: Deadline, side: Side) -> Response<Body>
+pub(crate) fn bound<B>(response: Response<B>, deadline: Deadline, side: Side) -> Response<Body>
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<StdError>,
@@ -143,23 +146,25 @@ impl HttpBody for DeadlineBody {
 }
 
 impl Side {
-    fn expire(self) -> Result<Frame<Bytes>, Status> {
+    fn expire(&self) -> Result<Frame<Bytes>, Status> {
         match self {
             Side::Client => Err(exceeded()),
-            Side::Server => trailers(),
+            Side::Server => trailers(exceeded()),
+            #[cfg(feature = "credentials")]
+            Side::Ended(status) => trailers(status()),
         }
     }
 
     /// A server that gave up a moment before the client says CANCELLED if it is tonic alone.
     fn correct(
-        self,
+        &self,
         frame: Result<Frame<Bytes>, Status>,
         deadline: Deadline,
     ) -> Result<Frame<Bytes>, Status> {
         let cancelled = match (&frame, self) {
-            (_, Side::Server) => false,
             (Err(status), Side::Client) => status.code() == Code::Cancelled,
             (Ok(frame), Side::Client) => frame.trailers_ref().is_some_and(is_cancelled),
+            _ => false,
         };
         if cancelled && deadline.is_due() {
             Err(exceeded())
@@ -176,8 +181,8 @@ pub(super) fn is_cancelled(headers: &HeaderMap) -> bool {
         .is_some_and(|code| Code::from_bytes(code.as_bytes()) == Code::Cancelled)
 }
 
-fn trailers() -> Result<Frame<Bytes>, Status> {
+fn trailers(status: Status) -> Result<Frame<Bytes>, Status> {
     let mut trailers = HeaderMap::new();
-    exceeded().add_header(&mut trailers)?;
+    status.add_header(&mut trailers)?;
     Ok(Frame::trailers(trailers))
 }
