@@ -1,6 +1,7 @@
 """What the peers in Python share: cases, channels, servers, and the lesson's own programs."""
 
 import contextlib
+import json
 import os
 import pathlib
 import subprocess
@@ -135,3 +136,22 @@ def serving(*services, options=()):
         yield f"127.0.0.1:{port}"
     finally:
         server.stop(None)
+
+
+def buf_curl(method, *messages, address=None):
+    """Calls a method of a lesson's server by `buf curl`. Returns its exit code, its replies, and stderr."""
+    words = ["curl", "--schema", str(ROOT / "protos"), "--protocol", "grpc", "--http2-prior-knowledge"]
+    url = f"http://{address or server_address()}/{method}"
+    ended = subprocess.run(
+        [os.environ["BUF"], *words, "--data", "@-", url],
+        input="\n".join(json.dumps(message) for message in messages),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    replies, rest = [], ended.stdout.strip()
+    while rest:
+        reply, end = json.JSONDecoder().raw_decode(rest)
+        replies.append(reply)
+        rest = rest[end:].strip()
+    return ended.returncode, replies, ended.stderr

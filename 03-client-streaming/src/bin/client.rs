@@ -41,8 +41,10 @@ async fn run(url: String) -> Result<(), Box<dyn Error>> {
         sender.send(Number { value }).await?;
     }
     show(calculator.summarize(ReceiverStream::new(readings)).await)?;
-    sender.closed().await;
-    println!("nobody takes any more readings");
+    match timeout(Duration::from_secs(1), sender.closed()).await {
+        Ok(()) => println!("nobody takes any more readings"),
+        Err(_) => println!("no word on further readings"),
+    }
     Ok(())
 }
 

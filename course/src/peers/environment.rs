@@ -15,6 +15,9 @@ use crate::processes::silent;
 /// How long an installation may take, on a slow line.
 const LIMIT: Duration = Duration::from_secs(600);
 
+/// How much is shown of what a failed installation has said.
+const LINES: usize = 12;
+
 pub struct Environment {
     /// `target/peers`
     pub folder: PathBuf,
@@ -116,7 +119,8 @@ impl Environment {
             fs::copy(from.join(file), folder.join(file))?;
         }
         let mut npm = silent(&tools.npm);
-        npm.args(["ci", "--no-audit", "--no-fund"])
+        // Not `ci`: it refuses a list without those packages that another system needs in place of this one's.
+        npm.args(["install", "--no-audit", "--no-fund"])
             .current_dir(&folder);
         succeed(course, &mut npm)?;
         stamp.write()
@@ -176,6 +180,8 @@ fn succeed(course: &Course, command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy();
     let words: Vec<_> = command.get_args().map(|it| it.to_string_lossy()).collect();
     let (words, ending) = (words.join(" "), ended.ending());
-    let said = [ended.stdout, ended.stderr].concat().join("\n");
+    let mut said = [ended.stdout, ended.stderr].concat();
+    said.truncate(LINES);
+    let said = said.join("\n");
     Err(format!("`{program} {words}` failed: {ending}\n{said}").into())
 }
