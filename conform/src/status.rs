@@ -90,6 +90,8 @@ mod tests;
 
 pub use self::http::code_from_http;
 pub use self::on_end::OnEnd;
+#[cfg(feature = "reflection")]
+pub(crate) use self::text::is_instruction;
 pub use self::text::{escape, explain, may_be_wrong_server};
 
 /// Makes [`ClientStatus`].

@@ -94,7 +94,7 @@ pub fn escape(text: &str) -> String {
     line
 }
 
-fn is_instruction(character: char) -> bool {
+pub(crate) fn is_instruction(character: char) -> bool {
     let turns_direction = matches!(
         character,
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
