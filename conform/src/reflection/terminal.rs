@@ -28,7 +28,7 @@ pub fn add_metadata(metadata: &mut MetadataMap, line: &str) -> Result<(), Status
     *metadata = MetadataMap::from_headers(headers);
     let mut request = Request::new(());
     *request.metadata_mut() = metadata.clone();
-    crate::metadata::check(&request)
+    crate::metadata::check_request(&request)
 }
 
 /// `name: value` of everything in `metadata`, sorted by name, safe for a terminal.
