@@ -23,7 +23,7 @@
 //! | A server tells what it serves, and can be called by that alone. | [Reflection] | the server's half | [`reflection`] | 15 |
 //! | A backend that is ill gets no calls, until it recovers; all are told of each change. | [Health checking] | balances over the dead; the server's half, with faults | [`health`] | 16 |
 //! | What each channel, server and connection does can be read at any time. | [Debugging] | says nothing | [`channelz`] | 17 |
-//! | A server stops without losing a call, and in time. | [Graceful shutdown] | waits for ever, leaves connections open | [`shutdown`] | 18 |
+//! | A server stops without losing a call, and in time. | [Graceful shutdown] | waits for a stream without an end; a dropped server's connections go on | [`shutdown`] | 18 |
 //! | A dead peer is found in time; one that pings too often is sent away. | [Keepalive] | no limits on pings, idleness or age | [`keepalive`] | 19 |
 //! | Each call is measured, by names that every dashboard knows. | [OpenTelemetry metrics] | measures nothing | [`metrics`] | 20 |
 //! | What servers write down of one trace can be put together. | [Trace Context] | passes nothing on | [`trace_context`] | 20 |
@@ -44,8 +44,8 @@
 //! what the others answer too. On a client, from the outside in: `deadline` covers
 //! everything, then `cancel`; nothing that decodes an error's details may stand between
 //! `error_details` and the channel, and `message_limit`, `status` and `metadata`, which come
-//! next, don't. On a server `panic` covers everything; `deadline` stops the rest; then `cancel`,
-//! `message_limit`, and `metadata` next to the handler. Who calls, and whether they may, comes
+//! next, don't. On a server `panic` covers everything, `shutdown` stands right inside of it;
+//! `deadline` stops the rest; then `cancel`, `message_limit`, and `metadata` next to the handler. Who calls, and whether they may, comes
 //! right below `deadline`: `credentials`, then `method_policy`. On a client `credentials` stands
 //! there too, so that the deadline covers fetching a token.
 //!
