@@ -1,9 +1,11 @@
 //! Checks the course: shape, minutes, transcripts, failure messages, breaks and solutions.
 
 use std::io::Write;
+use std::thread;
 use std::time::Instant;
 
 use crate::cargo::{self, Built, Programs};
+use crate::check::sandbox::Copies;
 use crate::exercises;
 use crate::lesson::{Course, Lesson, read};
 use crate::page;
@@ -123,11 +125,22 @@ pub fn changes(course: &Course, lesson: &Lesson, built: &Built) -> Result<[Vec<P
     changes.extend(answers.iter().map(|answer| answer.change.clone()));
     // What is missing is a matter of shape.
     changes.retain(|change| course.path(lesson).join(&change.patch).is_file());
-    let mut copies = sandbox::build(course, lesson, &changes)?;
-    let breaks = breaks::check(course, lesson, &answers, &mut copies)?;
+    let copies = sandbox::build(course, lesson, &changes)?;
+    let is_solution = |(name, _): &(String, _)| name.starts_with(solutions::PREFIX);
+    let (mut solved, mut broken): (Copies, Copies) = copies.into_iter().partition(is_solution);
     let tests = built.tests.as_ref();
     let tests = tests.ok_or_else(|| format!("{} has no tests", lesson.folder()))?;
-    let solutions = solutions::check(course, lesson, &exercises, tests, &mut copies)?;
+    // Tests need no address of the lessons' own, so they run while the breaks are played.
+    let (breaks, solutions) = thread::scope(|scope| {
+        let solving =
+            scope.spawn(|| solutions::check(course, lesson, &exercises, tests, &mut solved));
+        let breaks = breaks::check(course, lesson, &answers, &mut broken);
+        (breaks, solving.join())
+    });
+    let (breaks, solutions) = (
+        breaks?,
+        solutions.map_err(|_| "a solution's check broke off")??,
+    );
     Ok([breaks, solutions])
 }
 

@@ -1,9 +1,10 @@
 //! Runs one lesson: its server, then its client, each line marked with whose it is.
 
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write};
 use std::net::TcpListener;
 use std::process::Command;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use crate::cargo::{self, Built};
@@ -47,8 +48,7 @@ pub fn run(course: &Course, lesson: &Lesson, view: View, out: &mut impl Write) -
         course,
         sender,
         events: &events,
-        view,
-        out,
+        screen: Screen::new(view, out),
     };
 
     let server = play.start(command(course, &built, "server")?, "server")?;
@@ -60,10 +60,12 @@ pub fn run(course: &Course, lesson: &Lesson, view: View, out: &mut impl Write) -
         between = Some(wire);
     }
     let client = course.children.spawn(&mut client, "client", &play.sender)?;
-    let Play { sender, out, .. } = play;
+    let Play {
+        sender, mut screen, ..
+    } = play;
     drop(sender);
     let mut ends = 0;
-    show_until(&events, view, out, |event| {
+    screen.show_until(&events, |event| {
         ends += usize::from(event.from == "client" && event.line.is_none());
         ends == 2
     })?;
@@ -71,13 +73,14 @@ pub fn run(course: &Course, lesson: &Lesson, view: View, out: &mut impl Write) -
 
     let patience = Instant::now() + PATIENCE;
     while let Some(event) = next(&events, patience.min(Instant::now() + QUIET)) {
-        show(&event, view, out)?;
+        screen.take(event)?;
     }
     let ended_early = server.process.ended()?;
     // The wire view first: it is to see its client leave, not its server.
     drop(between);
     drop(server);
-    show_until(&events, view, out, |_| false)?;
+    screen.show_until(&events, |_| false)?;
+    screen.release()?;
 
     if let Some(status) = ended_early {
         return Err(format!("the server ended by itself: {status}").into());
@@ -93,8 +96,7 @@ struct Play<'a, W> {
     course: &'a Course,
     sender: Sender<Event>,
     events: &'a Receiver<Event>,
-    view: View,
-    out: &'a mut W,
+    screen: Screen<'a, W>,
 }
 
 impl<W: Write> Play<'_, W> {
@@ -102,8 +104,9 @@ impl<W: Write> Play<'_, W> {
         let children = &self.course.children;
         let channel = (self.sender.clone(), self.events);
         let deadline = Instant::now() + A_YEAR;
-        let take = |event| show(&event, self.view, self.out);
+        let take = |event| self.screen.take(event);
         let running = running::start(children, command, name, channel, deadline, take)?;
+        self.screen.release()?;
         running.ok_or_else(|| format!("the {name} did not start").into())
     }
 }
@@ -143,40 +146,110 @@ pub fn address_is_free(course: &Course, lesson: &Lesson) -> Result<()> {
     }
 }
 
-/// Shows events up to the one that is waited for, or up to the last one.
-fn show_until(
-    events: &Receiver<Event>,
+/// Shows what is printed. The wire view prints a frame just after it has passed it on, and a program may print its
+/// line before that. So a line waits for the rest of the calls that have begun.
+pub struct Screen<'a, W> {
     view: View,
-    out: &mut impl Write,
-    mut is_it: impl FnMut(&Event) -> bool,
-) -> Result<()> {
-    for event in events {
-        show(&event, view, out)?;
-        if is_it(&event) {
-            break;
-        }
-    }
-    Ok(())
+    out: &'a mut W,
+    /// The marks of the calls that have begun.
+    calls: BTreeSet<String>,
+    held: Vec<Event>,
+    /// When the first of these came, and when the last thing did.
+    first: Instant,
+    last: Instant,
 }
 
-fn show(event: &Event, view: View, out: &mut impl Write) -> Result<()> {
-    let Some(line) = &event.line else {
-        return Ok(());
-    };
-    let is_ladder = event.from == "wire" && listening_on(event).is_none();
-    match view {
-        View::Programs => writeln!(out, "{} │ {line}", event.from)?,
-        // A ladder has marks of its own, and is as wide as a terminal.
-        View::Wire if is_ladder => writeln!(out, "{line}")?,
-        View::Wire => {
-            for (at, part) in wrapped(line, WIDTH - MARGIN).iter().enumerate() {
-                let from = if at == 0 { event.from } else { "" };
-                writeln!(out, "{from:<6} {BESIDE_A_LADDER} {part}")?;
+/// How long nothing may come before a line is shown that waits, and how long it waits at most.
+const LULL: Duration = Duration::from_millis(50);
+const HELD: Duration = Duration::from_millis(500);
+
+impl<'a, W: Write> Screen<'a, W> {
+    pub fn new(view: View, out: &'a mut W) -> Self {
+        let now = Instant::now();
+        Self {
+            view,
+            out,
+            calls: BTreeSet::new(),
+            held: Vec::new(),
+            first: now,
+            last: now,
+        }
+    }
+
+    /// Shows events up to the one that is waited for, or up to the last one.
+    fn show_until(
+        &mut self,
+        events: &Receiver<Event>,
+        mut is_it: impl FnMut(&Event) -> bool,
+    ) -> Result<()> {
+        loop {
+            let wait = match self.held.is_empty() {
+                true => A_YEAR,
+                false => (self.last + LULL)
+                    .min(self.first + HELD)
+                    .saturating_duration_since(Instant::now()),
+            };
+            match events.recv_timeout(wait) {
+                Ok(event) => {
+                    let is_last = is_it(&event);
+                    self.take(event)?;
+                    if is_last {
+                        return Ok(());
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => self.release()?,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
     }
-    out.flush()?;
-    Ok(())
+
+    /// Shows an event, now or later.
+    pub fn take(&mut self, event: Event) -> Result<()> {
+        let Some(line) = &event.line else {
+            return Ok(());
+        };
+        self.last = Instant::now();
+        if self.view == View::Programs {
+            return self.show(&event);
+        }
+        if event.from != "wire" {
+            if self.held.is_empty() {
+                self.first = self.last;
+            }
+            self.held.push(event);
+            return Ok(());
+        }
+        let mark = line.split_whitespace().next().unwrap_or_default();
+        let is_call = mark.bytes().all(|byte| byte.is_ascii_uppercase());
+        if !is_call || self.calls.insert(mark.to_owned()) {
+            // Another call: what waits was printed before it.
+            self.release()?;
+        }
+        self.show(&event)
+    }
+
+    /// Shows what waits.
+    pub fn release(&mut self) -> Result<()> {
+        let held = std::mem::take(&mut self.held);
+        held.iter().try_for_each(|event| self.show(event))
+    }
+
+    fn show(&mut self, event: &Event) -> Result<()> {
+        let line = event.line.as_deref().unwrap_or_default();
+        let is_ladder = event.from == "wire" && listening_on(event).is_none();
+        match self.view {
+            View::Programs => writeln!(self.out, "{} │ {line}", event.from)?,
+            // A ladder has marks of its own, and is as wide as a terminal.
+            View::Wire if is_ladder => writeln!(self.out, "{line}")?,
+            View::Wire => {
+                for (at, part) in wrapped(line, WIDTH - MARGIN).iter().enumerate() {
+                    let from = if at == 0 { event.from } else { "" };
+                    writeln!(self.out, "{from:<6} {BESIDE_A_LADDER} {part}")?;
+                }
+            }
+        }
+        Ok(self.out.flush()?)
+    }
 }
 
 /// What a line of a program has beside a ladder, where no line of the ladder has it.

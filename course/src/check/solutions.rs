@@ -8,10 +8,13 @@ use crate::exercises::{self, Exercise, Results};
 use crate::lesson::{Course, Lesson};
 use crate::problem::{Problem, Result};
 
+/// How the names of these changes begin.
+pub const PREFIX: &str = "solution-";
+
 /// The changes that the solutions of `exercises` make.
 pub fn changes(exercises: &[Exercise]) -> Vec<Change> {
     let change = |number: &&str| Change {
-        name: format!("solution-{number}"),
+        name: format!("{PREFIX}{number}"),
         patch: format!("solutions/{number}.patch"),
         programs: false,
         tests: true,
@@ -46,7 +49,7 @@ pub fn check(
         }
     }
     for number in numbers(exercises) {
-        let copy = match copies.remove(&format!("solution-{number}")) {
+        let copy = match copies.remove(&format!("{PREFIX}{number}")) {
             Some(Ok(copy)) => copy,
             Some(Err(problem)) => {
                 problems.push(problem);

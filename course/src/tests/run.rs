@@ -1,7 +1,8 @@
 //! Running a lesson: both programs are shown, both are gone afterwards.
 
 use super::*;
-use crate::run::{View, run};
+use crate::processes::{Event, Stream};
+use crate::run::{Screen, View, run};
 
 #[test]
 fn shows_both_programs_and_returns_the_code_of_the_client() {
@@ -50,6 +51,34 @@ fn shows_the_wire_between_the_programs() {
     ] {
         assert!(out.contains(line), "{out}");
     }
+}
+
+/// Whichever of the two programs is read first.
+#[test]
+fn a_line_stands_below_the_frames_of_its_call() {
+    let mut out = Vec::new();
+    let mut screen = Screen::new(View::Wire, &mut out);
+    for (from, line) in [
+        ("wire", "  client          server"),
+        ("wire", "A   │── HEADERS ──>│"),
+        ("client", "the answer is 4"),
+        ("wire", "A   │<── END_STREAM ──│"),
+        ("wire", "    │     │"),
+        ("wire", "B   │── HEADERS ──>│"),
+        ("server", "another"),
+        ("wire", "C   │── HEADERS ──>│"),
+        ("client", "the end"),
+        ("wire", "B   │<── END_STREAM ──│"),
+    ] {
+        let line = Some(line.to_owned());
+        let stream = Stream::Out;
+        screen.take(Event { from, stream, line }).unwrap();
+    }
+    screen.release().unwrap();
+    let expected = "  client          server\nA   │── HEADERS ──>│\nA   │<── END_STREAM ──│\n\
+                    client ▸ the answer is 4\n    │     │\nB   │── HEADERS ──>│\nserver ▸ another\n\
+                    C   │── HEADERS ──>│\nB   │<── END_STREAM ──│\nclient ▸ the end\n";
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
 }
 
 #[test]

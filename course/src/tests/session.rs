@@ -338,6 +338,18 @@ fn each_call_of_a_ladder_is_compared_for_itself() {
     }
 }
 
+/// A server that is quick resets a call before it has seen the client's half-close.
+#[test]
+fn a_reset_after_the_answer_may_come_or_not() {
+    let answered = "listening\nA   │── HEADERS ──│\nA   │<── HEADERS grpc-status: 7 ──│";
+    let reset = format!("{answered}\nA   │<── RST_STREAM NO_ERROR ──│");
+    assert!(is_ladder_as_shown(&lines(answered), &lines(&reset)));
+    assert!(is_ladder_as_shown(&lines(&reset), &lines(&reset)));
+    assert!(!is_ladder_as_shown(&lines(&reset), &lines(answered)));
+    let cancelled = reset.replace("NO_ERROR", "CANCEL");
+    assert!(!is_ladder_as_shown(&lines(answered), &lines(&cancelled)));
+}
+
 #[test]
 fn two_streams_may_mix_in_any_way() {
     let (out, err) = (lines("a\nb\nc"), lines("x\ny"));
