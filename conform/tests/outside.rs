@@ -74,10 +74,16 @@ fn a_project_outside_of_the_workspace_builds_with_two_features() {
 #[test]
 fn each_feature_builds_alone() {
     let manifest = fs::read_to_string(root().join("conform/Cargo.toml")).expect("a manifest");
-    let (_, features) = manifest.split_once("full = [").expect("a list of features");
-    let (features, _) = features.split_once(']').expect("its end");
-    let features = features.split('"').skip(1).step_by(2);
-    for feature in features.chain([""]) {
+    let (_, features) = manifest
+        .split_once("[features]\n")
+        .expect("a list of features");
+    let (features, _) = features.split_once("\n\n").expect("its end");
+    // A list of several lines goes on indented.
+    let names = features
+        .lines()
+        .filter(|line| !line.starts_with([' ', ']', '#']));
+    let names = names.filter_map(|line| Some(line.split_once(" = ")?.0));
+    for feature in names {
         let arguments = [
             "-p",
             "conform",
