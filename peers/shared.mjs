@@ -3,13 +3,14 @@
 import { createRequire } from 'node:module';
 import { isDeepStrictEqual } from 'node:util';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 // Not `import`: only this way are packages found that aren't above this folder.
 const require = createRequire(import.meta.url);
 export const grpc = require('@grpc/grpc-js');
 const loader = require('@grpc/proto-loader');
 
-export const ROOT = process.env.COURSE ?? path.join(import.meta.dirname, '..');
+export const ROOT = process.env.COURSE ?? fileURLToPath(new URL('..', import.meta.url));
 
 /** Where the lesson's server listens. */
 export const address = process.argv[2];

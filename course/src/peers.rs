@@ -19,12 +19,16 @@ pub mod tools;
 pub fn run(course: &Course, lessons: &[Lesson], tools: &Tools, out: &mut impl Write) -> Result<u8> {
     let scripts = scripts(course, lessons)?;
     if scripts.is_empty() {
-        return Err("no script in `peers` is for that lesson".into());
+        return Err(match lessons {
+            [lesson] => format!("no script in `peers` belongs to lesson {}", lesson.number),
+            _ => "there are no scripts in `peers`".to_owned(),
+        }
+        .into());
     }
     let missing = tools.missing(course, &scripts)?;
     if !missing.is_empty() {
         let sentences = missing.join("\n");
-        return Err(format!("this needs other software, and misses\n{sentences}").into());
+        return Err(format!("missing on this machine:\n{sentences}").into());
     }
     let environment = Environment::prepare(course, tools, &scripts, out)?;
     let begin = Instant::now();

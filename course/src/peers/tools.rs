@@ -31,14 +31,14 @@ impl Default for Tools {
 /// Succeeds where environments can be made. Debian has that in a package of its own.
 const HAS_VENV: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
 
-const HAS_DIRNAME: &str = "process.exit(import.meta.dirname ? 0 : 1)";
+const IS_NEW: &str = "process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)";
 
 const PYTHON: &str = "\
 Python 3.10 or newer, with venv: `apt-get install python3-venv` on Debian and Ubuntu, `brew install python` on
   macOS, https://www.python.org elsewhere";
 
 const NODE: &str = "\
-Node.js 20.11 or newer, with npm: `apt-get install nodejs npm` on Debian and Ubuntu, `brew install node` on
+Node.js 18 or newer, with npm: `apt-get install nodejs npm` on Debian and Ubuntu, `brew install node` on
   macOS, https://nodejs.org elsewhere";
 
 const PROMETHEUS: &str = "\
@@ -58,10 +58,8 @@ impl Tools {
         if needs(Language::Python) && !works(&self.python, &["-c", HAS_VENV]) {
             missing.push(PYTHON.to_owned());
         }
-        let has_node = || {
-            works(&self.node, &["--input-type=module", "--eval", HAS_DIRNAME])
-                && works(&self.npm, &["--version"])
-        };
+        let has_node =
+            || works(&self.node, &["--eval", IS_NEW]) && works(&self.npm, &["--version"]);
         if needs(Language::Node) && !has_node() {
             missing.push(NODE.to_owned());
         }

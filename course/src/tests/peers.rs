@@ -61,8 +61,8 @@ fn what_the_machine_misses_is_said_in_plain_sentences() {
     .unwrap_err();
     let error = error.to_string();
     for sentence in [
-        "this needs other software, and misses\nPython 3.10 or newer, with venv: `apt-get install python3-venv`",
-        "\nNode.js 20.11 or newer, with npm: `apt-get install nodejs npm`",
+        "missing on this machine:\nPython 3.10 or newer, with venv: `apt-get install python3-venv`",
+        "\nNode.js 18 or newer, with npm: `apt-get install nodejs npm`",
         "\nno-such-program",
     ] {
         assert!(error.contains(sentence), "{error}");
