@@ -350,6 +350,24 @@ fn a_reset_after_the_answer_may_come_or_not() {
     assert!(!is_ladder_as_shown(&lines(answered), &lines(&cancelled)));
 }
 
+/// Nobody waits for them.
+#[test]
+fn the_headers_of_a_server_may_come_sooner_or_later() {
+    let shown = "listening\nA   │── HEADERS ──│\nA   │── message 3 ──│\nA   │<── HEADERS :status: 200 ──│\n\
+                 A   │<── message 4 ──│";
+    let sooner = "listening\nA   │── HEADERS ──│\nA   │<── HEADERS :status: 200 ──│\nA   │── message 3 ──│\n\
+                  A   │<── message 4 ──│";
+    assert!(is_ladder_as_shown(&lines(shown), &lines(sooner)));
+    let none = shown.replace("A   │<── HEADERS :status: 200 ──│\n", "");
+    let answered_first = sooner.replace('3', "x").replace('4', "3").replace('x', "4");
+    for other in [none, answered_first] {
+        assert!(
+            !is_ladder_as_shown(&lines(shown), &lines(&other)),
+            "{other}"
+        );
+    }
+}
+
 #[test]
 fn two_streams_may_mix_in_any_way() {
     let (out, err) = (lines("a\nb\nc"), lines("x\ny"));
