@@ -264,6 +264,14 @@ fn head(course: &Course, lesson: &Lesson, text: &str) -> Vec<Problem> {
         "`*learn 40 minutes, exercises 30, harden 20 · before: 03 · next: 05*`, with lessons that exist",
         &head.facts.join(" · "),
     );
+    let following = course.lessons.iter().skip_while(|it| *it != lesson).nth(1);
+    if let Some(following) = following {
+        let next = head.facts.iter().find_map(|it| it.strip_prefix("next: "));
+        let mut numbers = next.unwrap_or_default().split(", ");
+        let is_named = numbers.any(|it| it == following.number);
+        let expected = format!("`next: {}`", following.number);
+        expect(is_named, 5, &expected, next.unwrap_or("no next lesson"));
+    }
     problems
 }
 

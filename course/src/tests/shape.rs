@@ -257,6 +257,21 @@ fn from_lesson_14_on_a_page_says_what_to_take_along() {
 }
 
 #[test]
+fn each_page_leads_to_the_next_lesson() {
+    let mut fixture = Fixture::new();
+    fixture.write("14-tiny/Cargo.toml", "");
+    fixture.course = Course::open(fixture.course.root.clone(), "", Duration::ZERO).unwrap();
+    let found = |fixture: &Fixture| {
+        let problems = check::shape::check(&fixture.course, &fixture.course.lessons[0]);
+        text(&problems.unwrap())
+    };
+    let complaint = "README.md:5\n  expected: `next: 14`\n  got:      `no next lesson`\n";
+    assert!(found(&fixture).ends_with(complaint), "{}", found(&fixture));
+    fixture.replace(PAGE, "harden 10*", "harden 10 · next: 14*");
+    assert_eq!(found(&fixture), "");
+}
+
+#[test]
 fn exercises_are_found_with_their_module() {
     let source = "#[tokio::test]\n#[ignore = \"exercise 2: late\"]\nasync fn exercise_2_is_late() {}\n\
                   fn exercise_of_patience() {}\n";
