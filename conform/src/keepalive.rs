@@ -160,11 +160,11 @@ pub const MIN_CLIENT_TIME: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Closed {
-    /// The client has closed it.
+    /// The client has closed or reset it.
     ByPeer,
     /// The server has: it was told to stop, or the client broke the rules of HTTP/2.
     ByServer,
-    /// Reading or writing failed.
+    /// Reading or writing failed: TCP_USER_TIMEOUT, for example.
     Broken,
     /// The server has given it up: the client answered no ping.
     NoAnswer,

@@ -44,6 +44,7 @@ pub struct ClientKeepalive {
 
 impl ClientKeepalive {
     /// Pings when nothing has come for `time` (KEEPALIVE_TIME), and at most every ten seconds.
+    /// [`Duration::MAX`] is never.
     ///
     /// Ask whoever runs the server what is permitted: the default there is 5 minutes. gRFC A8
     /// advises against much less than a minute.
@@ -99,8 +100,9 @@ impl ClientKeepalive {
         connector.set_keepalive_interval(endpoint.get_tcp_keepalive_interval());
         connector.set_keepalive_retries(endpoint.get_tcp_keepalive_retries());
         connector.set_connect_timeout(endpoint.get_connect_timeout());
+        // Only beside pings: gRFC A18.
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        connector.set_tcp_user_timeout(Some(self.timeout));
+        connector.set_tcp_user_timeout(is_finite(self.time).then_some(self.timeout));
         self.connect_with_connector_lazy(endpoint, connector)
     }
 
@@ -121,9 +123,7 @@ impl ClientKeepalive {
             .keep_alive_while_idle(self.without_calls);
         let connect = move |time: Duration, throttle: Throttle| {
             let endpoint = endpoint.clone();
-            // tokio's timer can't count to infinity.
-            let is_finite = time <= LONGEST.saturating_mul(365);
-            let endpoint = if is_finite {
+            let endpoint = if is_finite(time) {
                 endpoint.http2_keep_alive_interval(time)
             } else {
                 endpoint
@@ -153,6 +153,11 @@ impl ClientKeepalive {
             channel,
         }
     }
+}
+
+/// tokio's timer can't count to infinity.
+fn is_finite(time: Duration) -> bool {
+    time <= LONGEST.saturating_mul(365)
 }
 
 impl fmt::Debug for ClientKeepalive {

@@ -157,13 +157,20 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Enforced<IO> {
             }
             Poll::Ready(result) => {
                 self.blocked_since = None;
-                result.map(Poll::Ready).inspect_err(|_| self.broke())
+                result
+                    .map(Poll::Ready)
+                    .inspect_err(|error| self.broke(error))
             }
         }
     }
 
-    fn broke(&mut self) {
-        self.closed.get_or_insert(Closed::Broken);
+    fn broke(&mut self, error: &io::Error) {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        let closed = match error.kind() {
+            BrokenPipe | ConnectionAborted | ConnectionReset => Closed::ByPeer,
+            _ => Closed::Broken,
+        };
+        self.closed.get_or_insert(closed);
     }
 
     /// Whether everything is said, so that what the server still writes is dropped.
@@ -252,7 +259,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Enforced<IO> {
         }
         let before = buffer.filled().len();
         let read = ready!(Pin::new(&mut this.io).poll_read(context, buffer));
-        read.inspect_err(|_| this.broke())?;
+        read.inspect_err(|error| this.broke(error))?;
         let read = buffer.filled().get(before..).unwrap_or_default();
         if read.is_empty() && buffer.remaining() > 0 {
             this.closed.get_or_insert(Closed::ByPeer);
