@@ -152,7 +152,7 @@ pub mod pb;
 mod tests;
 
 pub use self::calls::{CountCalls, CountCallsFuture, CountCallsLayer};
-pub use self::channel::{ChannelEntry, ConnectFuture, Connector, SubchannelEntry};
+pub use self::channel::{ChannelEntry, Connector, ConnectorFuture, SubchannelEntry};
 pub use self::counted_io::CountedIo;
 pub use self::frames::MAX_STREAMS;
 pub use self::registry::MAX_ENTRIES;

@@ -52,8 +52,7 @@
 //! `health`'s `Pool` is the channel itself: all layers of the client may stand around it, and then
 //! `deadline` covers the wait for a healthy backend. Around the channels in it stand only layers
 //! that a Watch needs too, and that let it last: no default timeout, and no limit on the server.
-//! The layers of `channelz` stand outside of all others, on either side: calls that a layer answers
-//! by itself count too. A subchannel's stands next to its channel.
+//! `channelz` stands beside `metrics`, for the same reason; a subchannel's layer next to its channel.
 //! `keepalive` is no layer: `enforce` stands around the server's connections, and
 //! `ClientKeepalive` makes the channel that the client's layers stand around.
 //!

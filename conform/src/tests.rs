@@ -101,6 +101,7 @@ fn the_inner_service_can_be_reached_changed_and_taken_out() {
         crate::method_policy::MethodPolicyLayer::<()>::new(Default::default()),
         crate::panic::CatchPanicLayer::new(),
         crate::status::ClientStatusLayer::new(),
+        crate::channelz::Channelz::new().server("server").layer(),
     );
     let (mut observed, _states) = crate::connectivity::observe(7);
     assert_eq!(observed.get_ref(), &7);

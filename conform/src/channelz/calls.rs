@@ -85,6 +85,8 @@ pub struct CountCalls<S> {
     owner: Arc<dyn HasCalls>,
 }
 
+inner_service!(CountCalls<S>);
+
 impl<S, B> Service<Request<Body>> for CountCalls<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,

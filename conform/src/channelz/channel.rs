@@ -302,7 +302,7 @@ where
 {
     type Response = CountedIo<GuardedIo<C::Response, Attempt>>;
     type Error = StdError;
-    type Future = ConnectFuture<C::Future>;
+    type Future = ConnectorFuture<C::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), StdError>> {
         let ready = ready!(self.observed.poll_ready(context));
@@ -314,7 +314,7 @@ where
         self.subchannel.target.get_or_init(target);
         let connecting = self.observed.call(uri);
         self.subchannel.note(None);
-        ConnectFuture {
+        ConnectorFuture {
             connecting,
             attempt: Attempting {
                 subchannel: Some(self.subchannel.clone()),
@@ -331,7 +331,7 @@ fn failed(subchannel: &Subchannel, error: impl Into<StdError>) -> StdError {
 
 pin_project! {
     /// A connection in the making.
-    pub struct ConnectFuture<F> {
+    pub struct ConnectorFuture<F> {
         // Given up before the subchannel is told that it is.
         #[pin]
         connecting: connectivity::ObservedFuture<F>,
@@ -352,7 +352,7 @@ impl Drop for Attempting {
     }
 }
 
-impl<F, T, E> Future for ConnectFuture<F>
+impl<F, T, E> Future for ConnectorFuture<F>
 where
     F: Future<Output = Result<T, E>>,
     T: 'static,
