@@ -107,6 +107,8 @@
 //! # let _ = show;
 //! ```
 //!
+//! [`scrape`] reads such a page.
+//!
 //! # Its place
 //!
 //! Outermost, on both sides: on a server outside of `panic` and `deadline`, so that it sees their
@@ -116,9 +118,9 @@
 //!
 //! # Decisions
 //!
-//! * A call that was dropped is CANCELLED. If it had a `grpc-timeout` and this was over, or was so
-//!   within a millisecond, it's DEADLINE_EXCEEDED: a server can't tell which of the two its client
-//!   meant, and a dashboard should not show by chance now the one, now the other.
+//! * A call that was dropped is CANCELLED. If it had a `grpc-timeout` and this was over, but for a
+//!   tenth, or 100 milliseconds, it's DEADLINE_EXCEEDED: a client resets its call in both cases, and
+//!   has begun to count before the server. Else a dashboard would show by chance the one or the other.
 //! * A client whose connection broke has the status that its stub sees: put `conform::status` below
 //!   for UNAVAILABLE.
 //! * A response that ends without a status has the one that its HTTP status stands for, or UNKNOWN.
@@ -143,6 +145,7 @@ mod body;
 mod call;
 mod client;
 mod methods;
+mod scrape;
 mod server;
 mod text_server;
 
@@ -151,6 +154,7 @@ mod tests;
 
 pub use self::call::{ResponseFuture, code_name};
 pub use self::client::{ClientMetrics, ClientMetricsLayer, canonical_target};
+pub use self::scrape::{MAX_PAGE, Sample, parse_text, scrape};
 pub use self::server::{ServerMetrics, ServerMetricsLayer};
 pub use self::text_server::{MAX_SCRAPE_REQUEST, MAX_SCRAPES, SCRAPE_LIMIT, serve_text};
 

@@ -28,6 +28,7 @@ use crate::testing::{call, framed, read, stream};
 const METHOD: &str = "test.Test/Call";
 
 mod client;
+mod scrape;
 mod server;
 mod text_server;
 

@@ -118,10 +118,15 @@ async fn a_caller_who_leaves_is_cancelled() {
 /// Whoever notices first, the client's reset or the server's own clock.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_dropped_at_its_deadline_has_exceeded_it() {
-    for (waited, expected) in [
-        (998, "CANCELLED"),
-        (999, "DEADLINE_EXCEEDED"),
-        (1_005, "DEADLINE_EXCEEDED"),
+    for (timeout, waited, expected) in [
+        ("1000m", 899, "CANCELLED"),
+        ("1000m", 900, "DEADLINE_EXCEEDED"),
+        ("1000m", 1_005, "DEADLINE_EXCEEDED"),
+        // A millisecond at least, a tenth of a second at most.
+        ("5m", 3, "CANCELLED"),
+        ("5m", 4, "DEADLINE_EXCEEDED"),
+        ("10S", 9_899, "CANCELLED"),
+        ("10S", 9_900, "DEADLINE_EXCEEDED"),
     ] {
         // Before the response, and in its body.
         for responds in [false, true] {
@@ -135,13 +140,17 @@ async fn a_call_that_is_dropped_at_its_deadline_has_exceeded_it() {
                 Ok::<_, StdError>(Response::new(Body::new(StreamBody::new(never))))
             });
             let mut request = request();
-            let timeout = "1000m".parse().unwrap();
-            request.headers_mut().insert("grpc-timeout", timeout);
+            let header = timeout.parse().unwrap();
+            request.headers_mut().insert("grpc-timeout", header);
             let calling = finish(layer.layer(service), request);
             let waited = Duration::from_millis(waited);
             tokio::time::timeout(waited, calling).await.unwrap_err();
             let expected = [format!("test.Test/Call {expected}: 1")];
-            assert_eq!(recorded.counts(DURATION), expected, "{waited:?} {responds}");
+            assert_eq!(
+                recorded.counts(DURATION),
+                expected,
+                "{timeout} {waited:?} {responds}"
+            );
         }
     }
 }
