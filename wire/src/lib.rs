@@ -48,10 +48,15 @@ mod text;
 mod view;
 
 pub use self::decoder::{
-    Call, Decoder, Direction, End, Event, EventKind, Frame, Headers, Payload, Role, Violation,
+    Call, Decoder, Direction, End, Event, EventKind, Frame, Headers, Payload, Role, TlsRecord,
+    Violation,
 };
 pub use self::grpc::{Descriptors, Encoding, Message, Violation as GrpcViolation};
-pub use self::http2::{ErrorCode, Field, FrameType, Setting, Violation as Http2Violation};
+pub use self::http2::{
+    ClientHello, ErrorCode, Field, FrameType, RecordType, Setting, Violation as Http2Violation,
+};
+#[cfg(feature = "tls")]
+pub use self::proxy::TlsFiles;
 pub use self::proxy::{After, Builder, Events, Faults, Recording, Saved, Seen, Tap, open};
 pub use self::view::{Json, Ladder, Only, Printer, Show, json};
 

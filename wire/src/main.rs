@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::{signal, task};
 use wire::options::{HELP, Options};
-use wire::{Descriptors, Json, Ladder, Only, Printer, Seen, Show, Tap};
+use wire::{Descriptors, Json, Ladder, Only, Printer, Seen, Show, Tap, TlsFiles};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -76,11 +76,20 @@ async fn serve(options: Options, descriptors: Descriptors) -> Result<(), Box<dyn
     if let Some(file) = &options.save {
         builder = builder.save(file);
     }
+    if let Some([certificate, key, ca]) = options.tls.clone() {
+        let mut files = TlsFiles::new(certificate, key, ca);
+        if let Some([certificate, key]) = options.client_tls.clone() {
+            files = files.client(certificate, key);
+        }
+        builder = builder.tls(files);
+    }
     let tap = builder
         .serve(listener, to)
         .map_err(|error| match &options.save {
-            Some(file) => format!("saving to {} failed: {error}", file.display()),
-            None => error.to_string(),
+            Some(file) if options.tls.is_none() => {
+                format!("saving to {} failed: {error}", file.display())
+            }
+            _ => error.to_string(),
         })?;
     let tap = Arc::new(tap);
     let mut printer = printer(&options, &descriptors);
@@ -128,12 +137,13 @@ fn print(tap: &Tap, mut printer: Box<dyn Printer + Send>, only: &Only) -> io::Re
 fn printer(options: &Options, descriptors: &Descriptors) -> Box<dyn Printer + Send> {
     let out: Box<dyn Write + Send> = Box::new(BufWriter::new(io::stdout()));
     if options.json {
-        return Box::new(Json(out));
+        return Box::new(Json::new(out, options.secrets));
     }
     let show = Show {
         all: options.all,
         bytes: options.bytes,
         colour: colours(),
+        secrets: options.secrets,
     };
     Box::new(Ladder::new(out, show).descriptors(descriptors.clone()))
 }

@@ -22,6 +22,7 @@ What is shown:
   --all                  every frame as it is, and every header
   --bytes                the bytes of each frame, each part labelled
   --json                 one JSON object per event
+  --secrets              tokens too; otherwise their lengths are shown
   --only Greeter/SayHello
                          this method only; Greeter/* is all of a service.
                          Can be repeated
@@ -34,6 +35,12 @@ How messages get the names of their fields:
 Recordings:
   --save FILE            keeps all traffic, also what isn't shown, up to 1 GiB
   --open FILE            shows such a file, with all options above
+
+TLS, for whoever has a key that the client trusts:
+  --cert FILE --key FILE what clients are shown
+  --ca FILE              whose servers are trusted
+  --client-cert FILE --client-key FILE
+                         what the server is shown, if it asks
 
 Faults:
   --delay TIME           passes on each byte later, in both directions: 200ms,
@@ -59,6 +66,8 @@ pub struct Options {
     pub bytes: bool,
     /// JSON in place of a ladder.
     pub json: bool,
+    /// Tokens too.
+    pub secrets: bool,
     /// To print [`HELP`] and to do nothing else.
     pub help: bool,
     /// Which methods are shown.
@@ -71,6 +80,10 @@ pub struct Options {
     pub save: Option<PathBuf>,
     /// A recording to be shown, in place of a server.
     pub open: Option<PathBuf>,
+    /// The certificate for clients, its key, and the authority for servers: what it takes to read TLS.
+    pub tls: Option<[PathBuf; 3]>,
+    /// The certificate for the server, and its key.
+    pub client_tls: Option<[PathBuf; 2]>,
     /// What to do besides passing on.
     pub faults: Faults,
 }
@@ -88,14 +101,19 @@ impl Options {
             all: false,
             bytes: false,
             json: false,
+            secrets: false,
             help: false,
             only: Only::default(),
             protos: Vec::new(),
             descriptor_sets: Vec::new(),
             save: None,
             open: None,
+            tls: None,
+            client_tls: None,
             faults: Faults::default(),
         };
+        let [mut cert, mut key, mut ca] = [None, None, None];
+        let [mut client_cert, mut client_key] = [None, None];
         let mut parser = lexopt::Parser::from_args(arguments);
         let sentence = |error: lexopt::Error| format!("{error}; --help lists what there is");
         while let Some(argument) = parser.next().map_err(sentence)? {
@@ -110,12 +128,18 @@ impl Options {
                 "all" => options.all = true,
                 "bytes" => options.bytes = true,
                 "json" => options.json = true,
+                "secrets" => options.secrets = true,
                 "help" => options.help = true,
                 "listen" => options.listen = text(&mut parser)?,
                 "to" => options.to = text(&mut parser)?,
                 "only" => options.only.add(&text(&mut parser)?)?,
                 "protos" => options.protos.push(path(&mut parser)?),
                 "descriptor-set" => options.descriptor_sets.push(path(&mut parser)?),
+                "cert" => cert = Some(path(&mut parser)?),
+                "key" => key = Some(path(&mut parser)?),
+                "ca" => ca = Some(path(&mut parser)?),
+                "client-cert" => client_cert = Some(path(&mut parser)?),
+                "client-key" => client_key = Some(path(&mut parser)?),
                 "save" => options.save = Some(path(&mut parser)?),
                 "open" => options.open = Some(path(&mut parser)?),
                 "delay" => options.faults.delay = time(&text(&mut parser)?)?,
@@ -124,6 +148,19 @@ impl Options {
                 _ => return Err(sentence(argument.unexpected())),
             }
         }
+        options.tls = match (cert, key, ca) {
+            (None, None, None) => None,
+            (Some(cert), Some(key), Some(ca)) => Some([cert, key, ca]),
+            _ => return Err("to read TLS it takes --cert, --key and --ca together".to_owned()),
+        };
+        options.client_tls = match (client_cert, client_key) {
+            (None, None) => None,
+            (Some(cert), Some(key)) if options.tls.is_some() => Some([cert, key]),
+            _ => {
+                let sentence = "--client-cert and --client-key go together, and with --cert";
+                return Err(sentence.to_owned());
+            }
+        };
         for address in [&options.listen, &options.to] {
             is_address(address)?;
         }
@@ -152,7 +189,9 @@ fn text(parser: &mut lexopt::Parser) -> Result<String, String> {
 
 /// A host and a port. Whether there is such a host is not asked here.
 fn is_address(address: &str) -> Result<(), String> {
-    let bare = address.strip_prefix("http://").unwrap_or(address);
+    let bare = address.strip_prefix("http://");
+    let bare = bare.or_else(|| address.strip_prefix("https://"));
+    let bare = bare.unwrap_or(address);
     let bare = bare.trim_end_matches('/');
     let port = bare.rsplit_once(':').filter(|(host, _)| !host.is_empty());
     match port.map(|(_, port)| port.parse::<u16>()) {
@@ -199,9 +238,10 @@ mod tests {
     #[test]
     fn every_option_is_understood() {
         let options = parse(
-            "--listen 0.0.0.0:1 --to=http://[::1]:2/ --all --bytes --json --delay 200ms \
+            "--listen 0.0.0.0:1 --to=http://[::1]:2/ --all --bytes --json --secrets --delay 200ms \
              --reset-after 3messages --stall-after 100 --only Greeter/SayHello --only a.B/* \
-             --protos a --protos=b --descriptor-set c --save d",
+             --protos a --protos=b --descriptor-set c --save d --cert e --key f --ca g \
+             --client-cert h --client-key i",
         );
         let options = options.unwrap();
         assert_eq!(
@@ -209,6 +249,9 @@ mod tests {
             ("0.0.0.0:1", "http://[::1]:2/")
         );
         assert!(options.all && options.bytes && options.json && !options.help);
+        assert!(options.secrets);
+        assert_eq!(options.tls, Some(["e", "f", "g"].map(PathBuf::from)));
+        assert_eq!(options.client_tls, Some(["h", "i"].map(PathBuf::from)));
         assert_eq!(options.faults.delay, Duration::from_millis(200));
         assert_eq!(options.faults.reset_after, Some(After::Messages(3)));
         assert_eq!(options.faults.stall_after, Some(After::Bytes(100)));
@@ -249,6 +292,15 @@ mod tests {
             ("--all=yes", "--all"),
             ("--only SayHello", "SayHello isn't a method"),
             ("--only /Greeter/", "/Greeter/ isn't a method"),
+            (
+                "--cert a --key b",
+                "to read TLS it takes --cert, --key and --ca",
+            ),
+            ("--client-cert a --client-key b", "and with --cert"),
+            (
+                "--cert a --key b --ca c --client-key d",
+                "--client-cert and --client-key go together",
+            ),
             ("--open a --save b", "--open shows what was"),
             ("--open a --delay 1s", "--open shows what was"),
         ] {

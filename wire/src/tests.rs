@@ -11,6 +11,7 @@ mod recordings;
 mod rules;
 mod service;
 mod testing;
+mod tls;
 mod traffic;
 mod types;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::grpc::{self, Message};
-use crate::http2::{self, ErrorCode, FrameType};
+use crate::http2::{self, ClientHello, ErrorCode, FrameType, RecordType};
 use crate::http2::{END_STREAM, Field};
 
 /// Which way something travels.
@@ -354,6 +354,8 @@ pub enum EventKind {
     Opened,
     /// A frame was seen.
     Frame(Frame),
+    /// A record of TLS was seen.
+    Tls(TlsRecord),
     /// Something other than a frame, in a sentence without a full stop: what cannot be decoded,
     /// what the tap did.
     Note(String),
@@ -370,6 +372,21 @@ pub enum EventKind {
         /// How many bytes went from the server to the client.
         to_client: u64,
     },
+}
+
+/// What can be seen of TLS from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsRecord {
+    /// Which way it went.
+    pub direction: Direction,
+    /// What it is for.
+    pub kind: RecordType,
+    /// How many bytes it has, without its head of five. Encryption adds some dozen bytes and hides
+    /// nothing of the length.
+    pub length: u16,
+    /// The client's first message, if this record holds it.
+    pub hello: Option<ClientHello>,
 }
 
 /// How a connection ended.

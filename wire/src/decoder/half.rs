@@ -9,7 +9,7 @@ use super::streams::Streams;
 use crate::grpc::{FIRST_BYTES, Message, NoPrefix, Violation as Grpc};
 use crate::http2::{
     self, Content, DEFAULT_MAX_FRAME_SIZE, FrameReader, FrameType, HEAD, Head, HeaderBlock,
-    HeaderDecoder, Preface, Prelude, Protocol, Setting, Settings,
+    HeaderDecoder, Preface, Prelude, Protocol, Records, Setting, Settings,
 };
 
 /// How many bytes of a payload are kept to be shown.
@@ -29,6 +29,8 @@ pub(crate) struct Half {
     pub preface: Preface,
     pub protocol: Option<Protocol>,
     pub reader: FrameReader,
+    /// In place of frames, if TLS is spoken.
+    pub records: Records,
     pub headers: HeaderDecoder,
     /// What this side accepts from the other, by its SETTINGS.
     pub max_frame_size: u32,
@@ -45,7 +47,8 @@ impl Half {
     pub const BOUND: usize = {
         let messages = BYTES_A_FRAME + MESSAGES_A_FRAME * (FIRST_BYTES + 2 * size_of::<Message>());
         let kept = 2 * (HEAD + PAYLOAD_KEPT);
-        HeaderBlock::BOUND + HeaderDecoder::BOUND + messages + kept + 16 * UNACKNOWLEDGED + 4096
+        let others = HeaderBlock::BOUND + HeaderDecoder::BOUND + Records::BOUND;
+        others + messages + kept + 16 * UNACKNOWLEDGED + 4096
     };
 
     pub fn new(direction: Direction) -> Self {
@@ -56,6 +59,10 @@ impl Half {
             },
             protocol: None,
             reader: FrameReader::default(),
+            records: match direction {
+                Direction::ToServer => Records::of_client(),
+                Direction::ToClient => Records::of_server(),
+            },
             headers: HeaderDecoder::new(),
             max_frame_size: DEFAULT_MAX_FRAME_SIZE,
             table_sizes: VecDeque::new(),
@@ -111,7 +118,8 @@ impl Half {
     pub fn held_bytes(&self) -> usize {
         let block = self.block.as_ref().map_or(0, HeaderBlock::held_bytes);
         let incoming = self.incoming.as_ref().map_or(0, Incoming::held_bytes);
-        block + incoming + self.headers.held_bytes() + self.table_sizes.capacity() * 8
+        let others = self.headers.held_bytes() + self.records.held_bytes();
+        block + incoming + others + self.table_sizes.capacity() * 8
     }
 }
 

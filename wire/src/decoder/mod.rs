@@ -16,14 +16,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::event::{
-    Call, Direction, End, Event, EventKind, Frame, Headers, Payload, Role, Violation,
+    Call, Direction, End, Event, EventKind, Frame, Headers, Payload, Role, TlsRecord, Violation,
 };
 use self::half::{Half, Incoming, PAYLOAD_KEPT};
 use self::streams::{Change, STREAMS, Streams};
 use crate::grpc::Descriptors;
 use crate::http2::{
     self, END_HEADERS, END_STREAM, FrameType, GoAway, HEAD, Head, HeaderBlock, Piece, Ping,
-    Protocol, RstStream, Settings, WindowUpdate,
+    Protocol, Record, RstStream, Settings, WindowUpdate,
 };
 
 /// Decodes both directions of one connection.
@@ -113,6 +113,7 @@ impl Decoder {
             match self.half(direction).protocol {
                 None => self.read_preface(direction, &mut rest, at, &mut sink),
                 Some(Protocol::Http2) => self.read_frames(direction, &mut rest, at, &mut sink),
+                Some(Protocol::Tls) => self.read_records(direction, &mut rest, &mut sink),
                 Some(_) => rest = &[],
             }
             if stop.get() {
@@ -219,6 +220,33 @@ impl Decoder {
         }
         if direction == Direction::ToServer && other.is_none() {
             self.to_client.protocol = Some(protocol);
+        }
+        if protocol == Protocol::Tls {
+            let first = self.half(direction).preface.bytes();
+            self.read_records(direction, &mut first.as_slice(), seen);
+        }
+    }
+
+    /// One record at a time, so that a reader can stop between two of them.
+    fn read_records(
+        &mut self,
+        direction: Direction,
+        rest: &mut &[u8],
+        seen: &mut impl FnMut(EventKind),
+    ) {
+        let record = self.half(direction).records.next(rest);
+        if let Some(Record {
+            kind,
+            length,
+            hello,
+        }) = record
+        {
+            seen(EventKind::Tls(TlsRecord {
+                direction,
+                kind,
+                length,
+                hello,
+            }));
         }
     }
 

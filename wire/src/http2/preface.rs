@@ -21,7 +21,9 @@ impl Protocol {
         let what = match self {
             Self::Http2 => return format!("the {sender} speaks HTTP/2"),
             Self::Http1 => "HTTP/1, not gRPC",
-            Self::Tls => "TLS, which can't be read from outside",
+            Self::Tls => {
+                return format!("the {sender} speaks TLS: only lengths can be read");
+            }
             Self::Other => "something that isn't HTTP/2",
         };
         format!("the {sender} speaks {what}: passed on, not shown")
@@ -71,6 +73,11 @@ impl Preface {
             }
         }
         None
+    }
+
+    /// What was read to find out.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.bytes[..self.have].to_vec()
     }
 
     pub fn has_begun(&self) -> bool {

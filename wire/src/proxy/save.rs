@@ -332,7 +332,8 @@ fn to_json(at: Duration, connection: u64, kind: &EventKind) -> Value {
             }
         }
         // They come from the bytes.
-        EventKind::Frame(_) => {}
+        // Found again in the bytes.
+        EventKind::Frame(_) | EventKind::Tls(_) => {}
     }
     object
 }

@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     pub save: Option<Save>,
     pub descriptors: Descriptors,
     pub reflection: Option<Reflection>,
+    #[cfg(feature = "tls")]
+    pub tls: Option<super::tls::Tls>,
     began: Instant,
     calls: Arc<AtomicU64>,
 }
@@ -44,9 +46,16 @@ impl Shared {
             save,
             descriptors,
             reflection,
+            #[cfg(feature = "tls")]
+            tls: None,
             began: Instant::now(),
             calls: Arc::default(),
         }
+    }
+
+    #[cfg(feature = "tls")]
+    pub fn with_tls(self, tls: Option<super::tls::Tls>) -> Self {
+        Self { tls, ..self }
     }
 
     pub fn now(&self) -> Duration {

@@ -17,6 +17,8 @@ use super::record::{Events, Seen};
 use super::reflection::Reflection;
 use super::save::{Limits, Save, Saved};
 use super::shared::Shared;
+#[cfg(feature = "tls")]
+use super::tls::{Tls, TlsFiles};
 use crate::alarm::alarm;
 use crate::decoder::{End, Event, EventKind, Frame};
 use crate::grpc::Descriptors;
@@ -93,6 +95,8 @@ impl Tap {
             descriptors: Descriptors::built_in(),
             reflection: false,
             save: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -282,6 +286,8 @@ pub struct Builder {
     descriptors: Descriptors,
     reflection: bool,
     save: Option<PathBuf>,
+    #[cfg(feature = "tls")]
+    tls: Option<TlsFiles>,
 }
 
 impl Builder {
@@ -310,11 +316,19 @@ impl Builder {
         self
     }
 
+    /// Speaks TLS with clients and with the server, and shows what is inside.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, files: TlsFiles) -> Self {
+        self.tls = Some(files);
+        self
+    }
+
     /// Starts the tap on a listener, in front of a server.
     ///
     /// # Errors
     ///
-    /// If the listener has no address, or the file to save to can't be written.
+    /// If the listener has no address, the file to save to can't be written, or a certificate can't be
+    /// read.
     ///
     /// # Panics
     ///
@@ -322,7 +336,7 @@ impl Builder {
     pub fn serve(self, listener: TcpListener, server: impl Display) -> io::Result<Tap> {
         let address = listener.local_addr()?;
         let server = server.to_string();
-        let server = server.strip_prefix("http://").unwrap_or(&server);
+        let server = strip_scheme(&server);
         let server = server.trim_end_matches('/').to_owned();
         let descriptors = self.descriptors;
         let save = self
@@ -330,6 +344,8 @@ impl Builder {
             .map(|file| Save::create(&file, descriptors.clone(), Limits::USUAL));
         let reflection = self.reflection.then(|| Reflection::of(&server));
         let shared = Shared::new(self.faults, descriptors, reflection, save.transpose()?);
+        #[cfg(feature = "tls")]
+        let shared = shared.with_tls(self.tls.as_ref().map(Tls::open).transpose()?);
         let shared = Arc::new(shared);
         let accepting = tokio::spawn(accept(listener, server, shared.clone())).abort_handle();
         Ok(Tap {
@@ -361,7 +377,20 @@ async fn accept(listener: TcpListener, server: String, shared: Arc<Shared>) {
 
 async fn serve(client: TcpStream, server: String, connection: u64, shared: Arc<Shared>) {
     match TcpStream::connect(&server).await {
-        Ok(server) => forward::connection(client, server, connection, &shared).await,
+        Ok(server_side) => match open_up(client, server_side, &server, &shared).await {
+            Ok((client, server)) => {
+                forward::connection(client, server, connection, &shared).await;
+            }
+            Err(reason) => {
+                let refused = EventKind::Closed {
+                    end: End::Refused(reason),
+                    open: Vec::new(),
+                    to_server: 0,
+                    to_client: 0,
+                };
+                shared.happens(connection, refused);
+            }
+        },
         Err(error) => {
             // As it would be without a tap: no connection.
             let _ = client.set_zero_linger();
@@ -375,6 +404,27 @@ async fn serve(client: TcpStream, server: String, connection: u64, shared: Arc<S
             shared.happens(connection, refused);
         }
     }
+}
+
+/// Takes both connections out of TLS, if that was asked for.
+#[cfg_attr(not(feature = "tls"), expect(clippy::unused_async, unused_variables))]
+async fn open_up(
+    client: TcpStream,
+    server_side: TcpStream,
+    server: &str,
+    shared: &Shared,
+) -> Result<(TcpStream, TcpStream), String> {
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &shared.tls {
+        let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
+        return tls.open_up(client, server_side, host).await;
+    }
+    Ok((client, server_side))
+}
+
+fn strip_scheme(url: &str) -> &str {
+    let bare = url.strip_prefix("http://");
+    bare.or_else(|| url.strip_prefix("https://")).unwrap_or(url)
 }
 
 /// Without the operating system's number and words, which differ from one to the other.

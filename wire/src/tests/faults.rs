@@ -126,7 +126,7 @@ async fn traffic_that_is_no_http2_passes_unchanged() {
         assert_eq!(
             text.lines().count(),
             3,
-            "the sentence, on two lines: {text}"
+            "the sentence on two lines, or a record of TLS below it: {text}"
         );
     }
 }

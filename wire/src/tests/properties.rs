@@ -106,11 +106,12 @@ fn any_bytes_are_decoded_without_a_panic_and_within_the_bound() {
                         all,
                         bytes,
                         colour: true,
+                        secrets: false,
                     },
                 );
             }
             if let Some(frame) = event.frame() {
-                let parts = crate::view::parts(frame);
+                let parts = crate::view::parts(frame, true);
                 let bytes: Vec<u8> = parts.iter().flat_map(|part| part.bytes.clone()).collect();
                 assert_eq!(bytes, frame.bytes);
             }

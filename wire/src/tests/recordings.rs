@@ -63,6 +63,7 @@ async fn what_was_seen_is_seen_again() {
             all,
             bytes,
             colour: false,
+            secrets: false,
         };
         assert_eq!(ladder(&after, show), ladder(&before, show));
     }
@@ -276,7 +277,7 @@ fn both_ways_of_printing_print_the_same_events() {
     let (mut out, mut json) = (Vec::new(), Vec::new());
     for printer in [
         &mut Ladder::new(&mut out, Show::default()) as &mut dyn Printer,
-        &mut Json(&mut json),
+        &mut Json::new(&mut json, false),
     ] {
         printer.listening("127.0.0.1:1", "127.0.0.1:2").unwrap();
         printer.event(&events[0]).unwrap();

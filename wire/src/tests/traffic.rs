@@ -210,7 +210,7 @@ async fn the_bytes_of_a_frame_are_all_there_and_labelled() {
     greeter.say_hello(ann()).await.unwrap();
     let frames = tap.frames();
     for frame in &frames {
-        let parts = crate::view::parts(frame);
+        let parts = crate::view::parts(frame, true);
         let bytes: Vec<u8> = parts.iter().flat_map(|part| part.bytes.clone()).collect();
         assert_eq!(bytes, frame.bytes);
         assert!(
@@ -222,7 +222,7 @@ async fn the_bytes_of_a_frame_are_all_there_and_labelled() {
         .iter()
         .find(|frame| !frame.messages().is_empty())
         .unwrap();
-    let labels: Vec<_> = crate::view::parts(message)
+    let labels: Vec<_> = crate::view::parts(message, true)
         .into_iter()
         .map(|part| part.label)
         .collect();

@@ -41,7 +41,7 @@ impl Only {
                 None => frame.kind == FrameType::GoAway,
             },
             EventKind::Note(_) => true,
-            EventKind::Opened | EventKind::HalfClosed(_) => false,
+            EventKind::Opened | EventKind::HalfClosed(_) | EventKind::Tls(_) => false,
             EventKind::Closed { end, open, .. } => {
                 let mut event = event.clone();
                 if let EventKind::Closed { open, .. } = &mut event.kind {

@@ -7,6 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::printer::Printer;
+use super::secret::{is_secret, masked};
 use crate::decoder::{Direction, End, Event, EventKind, Frame, Headers, Payload, Role};
 use crate::grpc::Message;
 use crate::http2::Setting;
@@ -26,6 +27,11 @@ use crate::text::safe_json;
 /// assert_eq!(object["increment"], 7);
 /// ```
 pub fn json(event: &Event) -> Value {
+    json_with(event, false)
+}
+
+/// With the values of secret headers, if that is asked for.
+fn json_with(event: &Event, secrets: bool) -> Value {
     let mut object = Map::new();
     let mut put = |key: &str, value: Value| {
         object.insert(key.to_owned(), value);
@@ -36,6 +42,15 @@ pub fn json(event: &Event) -> Value {
     match &event.kind {
         EventKind::Opened => {}
         EventKind::Note(text) => put("text", json!(text)),
+        EventKind::Tls(record) => {
+            put("direction", way(record.direction));
+            put("type", json!(record.kind.to_string()));
+            put("length", json!(record.length));
+            if let Some(hello) = &record.hello {
+                put("server_name", json!(hello.server_name));
+                put("protocols", json!(hello.protocols));
+            }
+        }
         EventKind::HalfClosed(direction) => put("direction", way(*direction)),
         EventKind::Closed {
             end,
@@ -49,31 +64,46 @@ pub fn json(event: &Event) -> Value {
             put("bytes_to_server", json!(to_server));
             put("bytes_to_client", json!(to_client));
         }
-        EventKind::Frame(frame) => self::frame(frame, &mut put),
+        EventKind::Frame(frame) => self::frame(frame, secrets, &mut put),
     }
     Value::Object(object)
 }
 
 /// Writes one JSON object a line.
 #[derive(Debug)]
-pub struct Json<W>(pub W);
+pub struct Json<W> {
+    out: W,
+    secrets: bool,
+}
+
+impl<W: Write> Json<W> {
+    /// Writes to `out`; with `secrets` also tokens.
+    pub fn new(out: W, secrets: bool) -> Self {
+        Self { out, secrets }
+    }
+}
 
 impl<W: Write> Printer for Json<W> {
     fn listening(&mut self, address: &str, server: &str) -> io::Result<()> {
         let object = json!({ "event": "listening", "address": address, "to": server });
-        writeln!(self.0, "{object}")
+        writeln!(self.out, "{object}")
     }
 
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        writeln!(self.0, "{}", safe_json(&json(event).to_string()))
+        let json = json_with(event, self.secrets);
+        writeln!(self.out, "{}", safe_json(&json.to_string()))
     }
 
     fn missed(&mut self, events: u64) -> io::Result<()> {
-        writeln!(self.0, "{}", json!({ "event": "missed", "events": events }))
+        writeln!(
+            self.out,
+            "{}",
+            json!({ "event": "missed", "events": events })
+        )
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.out.flush()
     }
 }
 
@@ -82,6 +112,7 @@ fn name(kind: &EventKind) -> &'static str {
         EventKind::Opened => "opened",
         EventKind::Frame(_) => "frame",
         EventKind::Note(_) => "note",
+        EventKind::Tls(_) => "tls",
         EventKind::HalfClosed(_) => "half_closed",
         EventKind::Closed { .. } => "closed",
     }
@@ -97,7 +128,7 @@ fn end_text(end: &End) -> String {
     }
 }
 
-fn frame(frame: &Frame, put: &mut impl FnMut(&str, Value)) {
+fn frame(frame: &Frame, secrets: bool, put: &mut impl FnMut(&str, Value)) {
     put("direction", way(frame.direction));
     put("stream", json!(frame.stream));
     put("type", json!(frame.kind.to_string()));
@@ -107,17 +138,20 @@ fn frame(frame: &Frame, put: &mut impl FnMut(&str, Value)) {
         put("call", json!(call.number));
         put("path", json!(call.path));
     }
-    payload(frame, put);
+    payload(frame, secrets, put);
     if let Some(violation) = &frame.violation {
         put("violation", json!(violation.to_string()));
     }
     if frame.held {
         put("held", json!(true));
     }
-    put("bytes", json!(BASE64_STANDARD.encode(&frame.bytes)));
+    // They can be decoded by everybody.
+    if secrets || !frame.fields().iter().any(is_secret) {
+        put("bytes", json!(BASE64_STANDARD.encode(&frame.bytes)));
+    }
 }
 
-fn payload(frame: &Frame, put: &mut impl FnMut(&str, Value)) {
+fn payload(frame: &Frame, secrets: bool, put: &mut impl FnMut(&str, Value)) {
     match &frame.payload {
         Payload::Data {
             padding,
@@ -133,7 +167,7 @@ fn payload(frame: &Frame, put: &mut impl FnMut(&str, Value)) {
                 put("padding", json!(padding));
             }
         }
-        Payload::Headers(headers) => self::headers(frame, headers, put),
+        Payload::Headers(headers) => self::headers(frame, headers, secrets, put),
         Payload::Reset(code) => put("error", json!(code.to_string())),
         Payload::Settings(settings) => {
             let settings = settings.iter().map(|(id, value)| {
@@ -159,7 +193,7 @@ fn payload(frame: &Frame, put: &mut impl FnMut(&str, Value)) {
     }
 }
 
-fn headers(frame: &Frame, headers: &Headers, put: &mut impl FnMut(&str, Value)) {
+fn headers(frame: &Frame, headers: &Headers, secrets: bool, put: &mut impl FnMut(&str, Value)) {
     let role = match headers.role {
         Role::Request => "request",
         Role::Response => "response",
@@ -171,7 +205,15 @@ fn headers(frame: &Frame, headers: &Headers, put: &mut impl FnMut(&str, Value)) 
     put("role", json!(role));
     let fields = headers.fields.iter();
     let fields: Vec<_> = fields
-        .map(|field| json!([field.name(), field.value()]))
+        .map(|field| {
+            let is_hidden = !secrets && is_secret(field);
+            let value = if is_hidden {
+                masked(field)
+            } else {
+                field.value()
+            };
+            json!([field.name(), value])
+        })
         .collect();
     put("headers", json!(fields));
     put("decoded", json!(headers.decoded));

@@ -6,6 +6,7 @@ use crate::decoder::{Frame, Headers, Payload};
 use crate::grpc::{Message, PREFIX, Raw, fields, fixed32_text, fixed64_text, raw_text};
 use crate::http2::{FrameType, HEAD, PADDED, PRIORITY, Representation, Setting, representations};
 use crate::text::count;
+use crate::view::secret::{is_secret, masked};
 
 /// Some bytes of a frame and what they are.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub(crate) struct Part {
 }
 
 /// A frame, cut into labelled parts. Together they are the bytes that were kept of it.
-pub(crate) fn parts(frame: &Frame) -> Vec<Part> {
+pub(crate) fn parts(frame: &Frame, secrets: bool) -> Vec<Part> {
     let mut cutter = Cutter {
         rest: &frame.bytes,
         parts: Vec::new(),
@@ -38,7 +39,7 @@ pub(crate) fn parts(frame: &Frame) -> Vec<Part> {
         },
     );
     if frame.violation.is_none() {
-        payload(frame, &mut cutter);
+        payload(frame, secrets, &mut cutter);
     }
     let rest = cutter.rest.len();
     cutter.cut(rest, "payload".to_owned());
@@ -68,9 +69,17 @@ impl Cutter<'_> {
         }
         self.rest = rest;
     }
+
+    /// The label alone.
+    fn hide(&mut self, length: usize, label: String) {
+        self.cut(length, label);
+        if let Some(part) = self.parts.last_mut() {
+            part.bytes.clear();
+        }
+    }
 }
 
-fn payload(frame: &Frame, cutter: &mut Cutter) {
+fn payload(frame: &Frame, secrets: bool, cutter: &mut Cutter) {
     let padded = frame.flags & PADDED != 0
         && matches!(
             frame.kind,
@@ -87,7 +96,7 @@ fn payload(frame: &Frame, cutter: &mut Cutter) {
             unfinished,
             ..
         } => data(frame, messages, *unfinished, padding, cutter),
-        Payload::Headers(headers) => self::headers(frame, headers, padding, cutter),
+        Payload::Headers(headers) => self::headers(frame, headers, (padding, secrets), cutter),
         Payload::HeadersPart => {
             let length = cutter.rest.len().saturating_sub(padding);
             cutter.cut(length, "a part of a block of headers".to_owned());
@@ -117,7 +126,12 @@ fn payload(frame: &Frame, cutter: &mut Cutter) {
     }
 }
 
-fn headers(frame: &Frame, headers: &Headers, padding: usize, cutter: &mut Cutter) {
+fn headers(
+    frame: &Frame,
+    headers: &Headers,
+    (padding, secrets): (usize, bool),
+    cutter: &mut Cutter,
+) {
     if frame.kind == FrameType::Headers && frame.flags & PRIORITY != 0 {
         cutter.cut(5, "priority".to_owned());
     }
@@ -129,6 +143,10 @@ fn headers(frame: &Frame, headers: &Headers, padding: usize, cutter: &mut Cutter
     let whole = frame.kind != FrameType::Continuation && headers.encoded == length;
     let found = representations(&cutter.rest[..length]).filter(|_| whole && headers.decoded);
     let Some(found) = found else {
+        if !secrets && headers.fields.iter().any(is_secret) {
+            cutter.hide(length, "headers with a secret among them".to_owned());
+            return;
+        }
         cutter.cut(length, "the rest of a block of headers".to_owned());
         return;
     };
@@ -145,6 +163,11 @@ fn headers(frame: &Frame, headers: &Headers, padding: usize, cutter: &mut Cutter
             }
         };
         let label = match fields.next() {
+            Some(field) if !secrets && is_secret(field) => {
+                let label = format!("{}: {} ({how})", field.name(), masked(field));
+                cutter.hide(size, label);
+                continue;
+            }
             Some(field) => format!("{field:?} ({how})"),
             None => "one header more".to_owned(),
         };

@@ -9,10 +9,13 @@ use anstyle::{AnsiColor, Color, Style};
 
 use super::labels::{self, Part};
 use super::printer::Printer;
+use super::secret::{is_secret, masked};
 use super::times::{roughly, timeout_text};
-use crate::decoder::{Call, Direction, End, Event, EventKind, Frame, Headers, Payload, Role};
+use crate::decoder::{
+    Call, Direction, End, Event, EventKind, Frame, Headers, Payload, Role, TlsRecord,
+};
 use crate::grpc::{Descriptors, Message, PREFIX, status_details, status_name};
-use crate::http2::{ErrorCode, Field, Setting};
+use crate::http2::{ErrorCode, Field, RecordType, Setting};
 use crate::text::{count, percent_decoded, safe, width, wrap};
 
 /// What is printed.
@@ -24,6 +27,8 @@ pub struct Show {
     pub bytes: bool,
     /// A colour for each call.
     pub colour: bool,
+    /// Tokens too: the values of `authorization`, and of others that hold secrets.
+    pub secrets: bool,
 }
 
 /// Between the two lines. With the mark and the lines themselves it is 80 columns, which a
@@ -114,6 +119,7 @@ impl<W: Write> Printer for Ladder<W> {
             }
             EventKind::Opened | EventKind::HalfClosed(_) => Ok(()),
             EventKind::Frame(frame) => self.frame(frame),
+            EventKind::Tls(record) => self.tls(record),
             EventKind::Note(text) => self.note(connection, text),
             EventKind::Closed { end, open, .. } => self.closed(event, end, open),
         }
@@ -152,6 +158,31 @@ impl<W: Write> Ladder<W> {
     pub fn descriptors(mut self, descriptors: Descriptors) -> Self {
         self.descriptors = descriptors;
         self
+    }
+
+    /// What encryption leaves to be seen.
+    fn tls(&mut self, record: &TlsRecord) -> io::Result<()> {
+        let TlsRecord {
+            direction, kind, ..
+        } = *record;
+        if let Some(hello) = &record.hello {
+            self.arrow(None, direction, "TLS ClientHello", false)?;
+            let name = hello.server_name.as_deref().map_or("none".to_owned(), safe);
+            let protocols = safe(&hello.protocols.join(", "));
+            for line in short(&format!("server name: {name}")) {
+                self.below(None, direction, &line)?;
+            }
+            for line in short(&format!("ALPN: {protocols}")) {
+                self.below(None, direction, &line)?;
+            }
+            return Ok(());
+        }
+        // It means nothing since TLS 1.3.
+        if kind == RecordType::ChangeCipherSpec && !self.show.all {
+            return Ok(());
+        }
+        let text = format!("{kind}, {}", count(record.length, "byte"));
+        self.arrow(None, direction, &text, false)
     }
 
     fn closed(&mut self, event: &Event, end: &End, open: &[Arc<Call>]) -> io::Result<()> {
@@ -204,7 +235,7 @@ impl<W: Write> Ladder<W> {
             self.details(frame, &format!("against the rules: {violation}"))?;
         }
         if self.show.bytes {
-            for part in labels::parts(frame) {
+            for part in labels::parts(frame, self.show.secrets) {
                 self.bytes(frame, &part)?;
             }
         }
@@ -354,6 +385,7 @@ impl<W: Write> Ladder<W> {
         let (name, value) = (safe(&field.name()), field.value.as_slice());
         match name.as_str() {
             "grpc-timeout" => timeout_text(&field.value()),
+            _ if !self.show.secrets && is_secret(field) => format!("{name}: {}", masked(field)),
             "grpc-message" => format!("{name}: {}", safe(&percent_decoded(value))),
             "grpc-status-details-bin" => match status_details(value, &self.descriptors) {
                 Some(details) => format!("{name}: {details}"),

@@ -5,6 +5,7 @@ mod json;
 mod labels;
 mod ladder;
 mod printer;
+mod secret;
 mod times;
 
 pub use self::filter::Only;
