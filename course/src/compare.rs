@@ -68,6 +68,11 @@ pub fn may_become(shown: &[String], printed: &[String]) -> bool {
 /// Calls at the same time mix in another order in each run, so each call is compared for itself. What belongs
 /// to no call is not compared. `A   ⋮` stands for any lines of call A, and `⋮` for calls that are not shown.
 pub fn is_ladder_as_shown(shown: &[String], printed: &[String]) -> bool {
+    // Of an encrypted connection no call is seen.
+    let has_rows = shown.iter().any(|line| line.contains('│'));
+    if has_rows && calls(shown).keys().all(|mark| *mark == LEFT_OUT) {
+        return is_as_shown(shown, printed);
+    }
     let (mut expected, mut got) = (calls(shown), calls(printed));
     let are_left_out = expected.remove(LEFT_OUT).is_some();
     if are_left_out {

@@ -35,7 +35,11 @@ const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Runs a lesson and returns the client's exit code.
 pub fn run(course: &Course, lesson: &Lesson, view: View, out: &mut impl Write) -> Result<u8> {
     address_is_free(course, lesson)?;
-    let built = cargo::some_programs(course, &lesson.name, &["server", "client"])?;
+    // Some lessons have to prepare something first.
+    let has_certs = course.path(lesson).join("src/bin/certs.rs").is_file();
+    let mut names = vec!["server", "client"];
+    names.extend(has_certs.then_some("certs"));
+    let built = cargo::some_programs(course, &lesson.name, &names)?;
     let wire = match view {
         View::Programs => None,
         View::Wire => Some(cargo::some_programs(course, "wire", &["wire"])?),
@@ -51,12 +55,24 @@ pub fn run(course: &Course, lesson: &Lesson, view: View, out: &mut impl Write) -
         screen: Screen::new(view, out),
     };
 
+    if has_certs {
+        let mut certs = command(course, &built, "certs")?;
+        let finished = course.children.run(&mut certs, course.limit)?;
+        if !finished.status.is_some_and(|status| status.success()) {
+            let said = finished.stderr.join("; ");
+            return Err(format!("the certificates could not be made: {said}").into());
+        }
+    }
     let server = play.start(command(course, &built, "server")?, "server")?;
     let mut client = command(course, &built, "client")?;
     let mut between = None;
     if let Some(wire) = wire {
         let wire = play.start(command(course, &wire, "wire")?, "wire")?;
-        client.arg(format!("http://{}", wire.address));
+        client.arg(match speaks_tls(course, lesson)? {
+            // The name that is in the certificate.
+            true => format!("https://{}", wire.address.replace("127.0.0.1", "localhost")),
+            false => format!("http://{}", wire.address),
+        });
         between = Some(wire);
     }
     let client = course.children.spawn(&mut client, "client", &play.sender)?;
@@ -109,6 +125,12 @@ impl<W: Write> Play<'_, W> {
         self.screen.release()?;
         running.ok_or_else(|| format!("the {name} did not start").into())
     }
+}
+
+/// Whether a lesson's client wants a URL that begins with `https://`.
+pub fn speaks_tls(course: &Course, lesson: &Lesson) -> Result<bool> {
+    let client = read(&course.path(lesson).join("src/bin/client.rs"))?;
+    Ok(client.contains(r#"url.starts_with("https://")"#))
 }
 
 /// `04 · Bidirectional streaming · learn 40 minutes, exercises 30, harden 20`

@@ -7,6 +7,7 @@ use crate::cargo::Built;
 use crate::lesson::{Course, Lesson};
 use crate::problem::{Problem, Result};
 use crate::processes::{Finished, silent};
+use crate::run;
 
 /// What an error looks like that was made for a programmer.
 const DUMPS: [&str; 4] = ["Error {", "Os {", "panicked", "Error("];
@@ -34,6 +35,7 @@ pub fn check(course: &Course, lesson: &Lesson, built: &Built) -> Result<Vec<Prob
         ("server", "nonsense"),
     ];
     let mut problems = Vec::new();
+    let speaks_tls = run::speaks_tls(course, lesson)?;
     for (name, argument) in cases {
         let place = format!("{}: {name} {argument}", lesson.folder());
         let Some(program) = built.programs.get(name) else {
@@ -46,7 +48,9 @@ pub fn check(course: &Course, lesson: &Lesson, built: &Built) -> Result<Vec<Prob
         expect_silence(&place, &finished, &mut problems);
         problems.extend(judge(&place, argument, &finished));
     }
-    if let Some(client) = built.programs.get("client") {
+    // That server speaks plain text: a client of TLS has said so above.
+    let client = built.programs.get("client");
+    if let Some(client) = client.filter(|_| !speaks_tls) {
         for (headers, names_server) in REFUSALS {
             let peer = Peer::start(headers)?;
             let place = format!("{}: client, refused with {headers:?}", lesson.folder());
