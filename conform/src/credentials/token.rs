@@ -197,6 +197,11 @@ impl<C> Verified<C> {
         Self { caller, until }
     }
 
+    /// Who calls.
+    pub fn caller(&self) -> &C {
+        &self.caller
+    }
+
     /// The moment at which the credentials expire. A call that still runs then ends.
     pub fn until(mut self, moment: SystemTime) -> Self {
         self.until = Some(moment);
