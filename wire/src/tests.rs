@@ -12,6 +12,8 @@ mod rules;
 mod service;
 mod testing;
 mod tls;
+#[cfg(feature = "tls")]
+mod tls_inside;
 mod traffic;
 mod types;
 
