@@ -136,6 +136,18 @@ async fn a_server_does_no_better_than_its_database() {
     assert_eq!(root.into_inner().value, 4.0);
 }
 
+/// As with gRPC's own `pick_first`: there is nobody else to call.
+#[tokio::test]
+async fn a_channel_to_one_backend_calls_it_however_it_does() {
+    let alpha = start("alpha").await;
+    let mut calculator = CalculatorClient::new(connect(&alpha.url).await.unwrap());
+    for value in [DEADLY, 16.0] {
+        let status = calculator.square_root(Number { value }).await.unwrap_err();
+        assert_eq!(served_by(status.metadata()), "alpha");
+        assert_eq!(status.message(), "the database is gone");
+    }
+}
+
 #[tokio::test]
 async fn a_service_that_nobody_knows_is_not_found_or_watched_until_it_is_known() {
     let alpha = start("alpha").await;

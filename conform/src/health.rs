@@ -95,6 +95,9 @@
 //! [`Pool`] is a channel over a few backends that calls the healthy ones in turn. [`HealthWatch`]
 //! watches one connection, for a balancer that has more to consider.
 //!
+//! A plain channel, to one backend, doesn't ask how that does, and neither does gRPC's own
+//! `pick_first`: there is nobody else to call.
+//!
 //! Between two attempts to watch a backend lie the waits of the [connection backoff protocol]: 1 s
 //! from the beginning of one attempt to that of the next, 1.6 times as much after each failure, up
 //! to 120 s, each give or take a fifth. If a Watch ends that had an answer, the next begins at once;

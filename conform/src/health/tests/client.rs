@@ -303,6 +303,27 @@ async fn nobody_is_asked_once_the_last_clone_is_gone() {
     assert!(states.changed().await.is_err());
 }
 
+/// A17, *Call Credentials*: those of the channel are sent with Watch too.
+#[tokio::test]
+async fn what_the_channel_adds_to_each_call_is_added_to_watch() {
+    let (sender, headers) = mpsc::unbounded_channel();
+    let service = channel(move |request| {
+        let header = request.headers().get("authorization").cloned();
+        sender.send(header).unwrap();
+        Err::<Response<Body>, _>(Status::unavailable("no"))
+    });
+    let sign_in = |mut request: Request<()>| {
+        let token = "Bearer token-of-ann".parse().unwrap();
+        request.metadata_mut().insert("authorization", token);
+        Ok(request)
+    };
+    let channel = tonic::service::interceptor::InterceptedService::new(service, sign_in);
+    let _watch = HealthWatch::new(channel, "a");
+    let mut headers = headers;
+    let header = soon(headers.recv()).await.unwrap().unwrap();
+    assert_eq!(header, "Bearer token-of-ann");
+}
+
 #[tokio::test]
 async fn endless_answers_do_not_keep_others_from_their_turn() {
     let endless = stream::repeat_with(|| answer(Serving.into()));
