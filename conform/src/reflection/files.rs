@@ -1,6 +1,7 @@
 //! The files that a server tells, checked before anything is built of them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::LazyLock;
 
 use prost::Message;
 use prost_reflect::prost_types::field_descriptor_proto::{Label, Type};
@@ -34,7 +35,7 @@ pub(super) struct Missing {
 
 impl Files {
     pub(super) fn new(limits: Limits) -> Self {
-        let well_known = DescriptorPool::global();
+        let well_known = well_known();
         Self {
             limits,
             memory_left: limits.memory,
@@ -107,11 +108,25 @@ impl Files {
     /// Builds the types, once no file is missing.
     pub(super) fn build(self) -> Result<DescriptorPool, ReflectionError> {
         let files = in_order(self.files)?;
-        let mut pool = DescriptorPool::global();
+        let mut pool = self.well_known;
         pool.add_file_descriptor_protos(files)
             .map_err(|error| ReflectionError::Invalid(error.to_string()))?;
         Ok(pool)
     }
+}
+
+/// The types of google.protobuf. Not all of the global pool: a program may have put others there.
+fn well_known() -> DescriptorPool {
+    static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+        let global = DescriptorPool::global();
+        let files = global.file_descriptor_protos();
+        let files = files.filter(|file| file.package() == "google.protobuf");
+        let mut pool = DescriptorPool::new();
+        // They stood in one pool before.
+        let _ = pool.add_file_descriptor_protos(files.cloned());
+        pool
+    });
+    POOL.clone()
 }
 
 fn is_well_known(pool: &DescriptorPool, file: &str) -> bool {

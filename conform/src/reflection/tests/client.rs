@@ -107,6 +107,24 @@ async fn well_known_types_need_not_be_on_the_server() {
     fake.client().types_of("a.S").await.unwrap();
 }
 
+/// A program's own types are in the global pool, under names that a server may have too.
+#[tokio::test]
+async fn what_the_server_tells_counts_not_what_the_program_knows() {
+    let [own, theirs] = ["message M {}", "message M { M m = 1; } service S {}"].map(|text| {
+        let text = format!("syntax = \"proto3\"; package global_pool; {text}");
+        compile(&[("global_pool.proto", &text)]).file.remove(0)
+    });
+    DescriptorPool::add_global_file_descriptor_proto(own).unwrap();
+    let types = Fake::of(&set([theirs]))
+        .client()
+        .types_of("global_pool.S")
+        .await
+        .unwrap();
+    let message = types.get_message_by_name("global_pool.M").unwrap();
+    assert!(message.get_field_by_name("m").is_some());
+    assert!(types.get_message_by_name("google.protobuf.Any").is_some());
+}
+
 #[tokio::test]
 async fn what_the_server_does_not_know_is_not_found() {
     let fake = Fake::of(&compile(&[(
