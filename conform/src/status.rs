@@ -88,6 +88,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub use self::connection::never_sent;
 pub use self::http::code_from_http;
 pub use self::on_end::OnEnd;
 #[cfg(feature = "reflection")]

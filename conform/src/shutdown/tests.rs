@@ -262,6 +262,21 @@ async fn a_client_that_says_nothing_holds_nobody_up() {
 }
 
 #[tokio::test]
+async fn a_second_signal_during_the_notice_leaves_nobody_time() {
+    let mut running = start(Shutdown::new().notice(LONG).limit(LONG)).await;
+    let _silent = silent(&running.url).await;
+    running.signal();
+    running.signal();
+    let begin = Instant::now();
+    let forced = Ended::Forced {
+        calls: 0,
+        connections: 1,
+    };
+    assert_eq!(running.ended().await, forced);
+    assert!(begin.elapsed() < LAST_WORDS, "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
 async fn tonic_alone_waits_for_a_client_that_says_nothing() {
     let (url, mut server, stop) = alone().await;
     let _silent = silent(&url).await;

@@ -55,3 +55,44 @@ fn ends_all(error: &h2::Error) -> bool {
     let own = [Reason::ENHANCE_YOUR_CALM, Reason::FLOW_CONTROL_ERROR];
     error.is_remote() || !error.reason().is_some_and(|reason| own.contains(&reason))
 }
+
+/// Whether the call that failed with `error` can't have reached a handler: there was no connection,
+/// it closed before it took the call, or the server has refused the call unprocessed
+/// ([RFC 9113], section 8.7).
+///
+/// Such a call may be sent again, whatever it does. gRPC's other clients do that by themselves, which
+/// is called [transparent retry]. `false` doesn't mean that it was carried out: nobody knows.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use conform::status::never_sent;
+/// use greeter::Name;
+/// use greeter::greeter_client::GreeterClient;
+/// use tonic::transport::Endpoint;
+///
+/// let nobody = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+/// let status = GreeterClient::new(nobody).greet(Name::default()).await.unwrap_err();
+/// assert!(never_sent(&status));
+/// # }
+/// ```
+///
+/// [RFC 9113]: https://www.rfc-editor.org/rfc/rfc9113#section-8.7
+/// [transparent retry]: https://grpc.io/docs/guides/retry/
+pub fn never_sent(error: &(dyn Error + 'static)) -> bool {
+    iter::successors(Some(error), |&error| error.source()).any(|error| {
+        let hyper = error.downcast_ref::<hyper::Error>();
+        let h2 = error.downcast_ref::<h2::Error>();
+        error.is::<ConnectError>()
+            || hyper.is_some_and(hyper::Error::is_canceled)
+            || h2.is_some_and(is_unprocessed)
+    })
+}
+
+/// A GOAWAY without a fault only fails the calls after the last one that it names.
+fn is_unprocessed(error: &h2::Error) -> bool {
+    let reason = error.reason();
+    error.is_remote()
+        && (error.is_reset() && reason == Some(Reason::REFUSED_STREAM)
+            || error.is_go_away() && reason == Some(Reason::NO_ERROR))
+}

@@ -638,3 +638,35 @@ async fn the_server_may_be_wrong_if_it_is_away_or_lacks_the_method() {
     let boxed: Box<dyn Error> = "no answer within 30 seconds".into();
     assert!(!may_be_wrong_server(&*boxed));
 }
+
+#[tokio::test]
+async fn what_was_never_sent_may_be_sent_again() {
+    let away = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+    let status = call(away.clone(), "hello").await.unwrap_err();
+    assert!(never_sent(&status), "{status:?}");
+    let status = call(ClientStatus::new(away), "hello").await.unwrap_err();
+    assert!(never_sent(&status), "{status:?}");
+    for (reason, expected) in [
+        (h2::Reason::REFUSED_STREAM, true),
+        (h2::Reason::CANCEL, false),
+        (h2::Reason::INTERNAL_ERROR, false),
+    ] {
+        let server = h2_peer(move |_, mut respond| async move { respond.send_reset(reason) }).await;
+        let status = call(ClientStatus::new(server.channel()), "hello").await;
+        let status = status.unwrap_err();
+        assert_eq!(never_sent(&status), expected, "{status:?}");
+    }
+    // It may have been carried out.
+    let server = closing_peer().await;
+    let status = call(ClientStatus::new(server.channel()), "hello").await;
+    assert!(!never_sent(&status.unwrap_err()));
+    assert!(!never_sent(&Status::unavailable("the server says so")));
+    // GOAWAY that names no call, then the end: this one came too late.
+    for (reason, expected) in [(0, true), (11, false)] {
+        let goaway = [0, 0, 0, 0, 0, 0, 0, reason];
+        let server = raw_peer(move |_| vec![frame(7, 0, 0, &goaway)]).await;
+        let status = call(ClientStatus::new(server.channel()), "hello").await;
+        let status = status.unwrap_err();
+        assert_eq!(never_sent(&status), expected, "{status:?}");
+    }
+}
