@@ -52,8 +52,8 @@ const END_STREAM_AND_HEADERS: u8 = 0x5;
 
 /// The frames that matter here. RFC 9113, section 6.
 fn answer(mut stream: TcpStream, headers: &[(&str, &str)]) -> io::Result<()> {
-    stream.read_exact(&mut [0; 24])?;
     write(&mut stream, SETTINGS, 0, [0; 4], &[])?;
+    stream.read_exact(&mut [0; 24])?;
     let mut block = vec![0x88]; // ":status: 200", from HPACK's table of known headers.
     let content_type = [("content-type", "application/grpc")];
     for (name, value) in content_type.iter().chain(headers) {
