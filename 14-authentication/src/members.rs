@@ -15,7 +15,7 @@ impl Members {
     /// Trusts tokens of the desk, made for this calculator.
     pub fn new(certs: &Certs) -> io::Result<Self> {
         let key = JwtKey::Ed25519(certs.read("desk.pub")?);
-        let jwt = Jwt::new(key, "desk", "calculator");
+        let jwt = Jwt::new(key, "desk", "calculator").map_err(io::Error::other)?;
         Ok(Self { jwt })
     }
 }

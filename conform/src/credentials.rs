@@ -58,7 +58,7 @@
 //! let desk = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519)?;
 //! let public = desk.public_key_raw().to_vec();
 //!
-//! let jwt = Jwt::new(JwtKey::Ed25519(public), "desk", "greeter");
+//! let jwt = Jwt::new(JwtKey::Ed25519(public), "desk", "greeter")?;
 //! let policy = MethodPolicy::new()
 //!     .allow("/greeter.v1.Greeter/Greet", |caller: &Claims| caller.subject() == "ann");
 //! let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -54,13 +54,49 @@ pub enum JwtKey {
     Es256(Vec<u8>),
     /// `RS256`: an RSA public key of 2048 bits or more, as PKCS#1 in DER.
     Rs256(Vec<u8>),
-    /// `HS256`: a secret, which everybody who checks tokens could make tokens with.
+    /// `HS256`: a secret of 32 bytes or more ([RFC 7518], section 3.2), which everybody who checks
+    /// tokens could make tokens with.
+    ///
+    /// [RFC 7518]: https://www.rfc-editor.org/rfc/rfc7518#section-3.2
     Hs256(Vec<u8>),
+}
+
+impl JwtKey {
+    /// Whether it has the form of a key. What can't be seen from outside, as whether the bytes are
+    /// a point on the curve, shows when a signature is checked.
+    fn check(&self) -> Result<(), InvalidKey> {
+        let (has_form, otherwise) = match self {
+            Self::Ed25519(key) => (
+                key.len() == 32,
+                "a key for EdDSA has to be the 32 bytes of an Ed25519 public key",
+            ),
+            Self::Es256(key) => (
+                key.len() == 65 && key.first() == Some(&4),
+                "a key for ES256 has to be a point on P-256: 65 bytes, of which the first is 4",
+            ),
+            // A sequence of several hundred bytes that begins with an integer.
+            Self::Rs256(key) => (
+                key.len() > 256 && matches!(&**key, [0x30, 0x82, _, _, 0x02, ..]),
+                "a key for RS256 has to be an RSA public key of 2048 bits or more, as PKCS#1 in DER",
+            ),
+            Self::Hs256(key) => (
+                key.len() >= 32,
+                "a secret for HS256 has to have 32 bytes or more (RFC 7518, section 3.2)",
+            ),
+        };
+        has_form.then_some(()).ok_or(InvalidKey(otherwise))
+    }
 }
 
 impl Jwt {
     /// Checks tokens that `issuer` has made for `audience`.
-    pub fn new(key: JwtKey, issuer: &str, audience: &str) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// If `key` can't be one: the secret from an environment variable that isn't set, for instance,
+    /// with which everybody could sign tokens.
+    pub fn new(key: JwtKey, issuer: &str, audience: &str) -> Result<Self, InvalidKey> {
+        key.check()?;
         provider::install();
         let (algorithm, key) = match key {
             JwtKey::Ed25519(key) => (Algorithm::EdDSA, DecodingKey::from_ed_der(&key)),
@@ -74,7 +110,7 @@ impl Jwt {
         validation.set_audience(&[audience]);
         validation.validate_nbf = true;
         validation.leeway = LEEWAY.as_secs();
-        Self { key, validation }
+        Ok(Self { key, validation })
     }
 
     /// How far this clock and the issuer's may differ, in whole seconds.
@@ -232,7 +268,9 @@ impl JwtIssuer {
             "exp": now.saturating_add(valid_for.as_secs()),
         });
         let token = encode(&Header::new(Algorithm::EdDSA), &claims, &self.key);
-        token.map(Token::new).map_err(|_| InvalidKey)
+        token
+            .map(Token::new)
+            .map_err(|_| InvalidKey(NO_PRIVATE_KEY))
     }
 }
 
@@ -244,13 +282,16 @@ impl fmt::Debug for JwtIssuer {
     }
 }
 
-/// A [`JwtIssuer`]'s key isn't the private key of Ed25519, as PKCS#8 in DER.
+const NO_PRIVATE_KEY: &str = "the key that signs tokens isn't an Ed25519 key as PKCS#8";
+
+/// A key that can't be used, that of a [`Jwt`] or a [`JwtIssuer`]. Says what it should be, and shows
+/// nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidKey;
+pub struct InvalidKey(&'static str);
 
 impl fmt::Display for InvalidKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the key that signs tokens isn't an Ed25519 key as PKCS#8")
+        f.write_str(self.0)
     }
 }
 

@@ -108,7 +108,7 @@ where
 async fn every_refusal_is_the_same_for_the_caller_and_for_all_kinds_of_call() {
     let (key, valid, cases) = cases();
     let (log, calls) = (Log::default(), Counting::default());
-    let jwt = Jwt::new(key, "desk", "calculator");
+    let jwt = Jwt::new(key, "desk", "calculator").unwrap();
     let layer = AuthenticationLayer::new(jwt, log.write());
     let service = layer.layer(GreeterServer::new(calls.clone()));
 
@@ -194,7 +194,7 @@ async fn every_refusal_is_the_same_for_the_caller_and_for_all_kinds_of_call() {
 async fn two_tokens_and_odd_bytes_are_refused() {
     let (key, valid, _) = cases();
     let log = Log::default();
-    let jwt = Jwt::new(key, "desk", "calculator");
+    let jwt = Jwt::new(key, "desk", "calculator").unwrap();
     let layer = AuthenticationLayer::new(jwt, log.write());
     let service = layer.layer(GreeterServer::new(Counting::default()));
     let valid = format!("Bearer {}", valid.as_str());
@@ -220,7 +220,7 @@ async fn two_tokens_and_odd_bytes_are_refused() {
 
 #[tokio::test]
 async fn a_refusal_is_one_block_of_headers_on_the_wire() {
-    let jwt = Jwt::new(cases().0, "desk", "calculator");
+    let jwt = Jwt::new(cases().0, "desk", "calculator").unwrap();
     let layer = AuthenticationLayer::new(jwt, |_| {});
     let server = serve(layer, replies(&[Ok(b"reply")])).await;
     let reply = post(server.address, framed(b"hello")).await.unwrap();
@@ -419,7 +419,7 @@ fn a_line_of_the_log_is_one_line() {
 #[test]
 fn debug_output_has_no_secrets() {
     let (key, valid, _) = cases();
-    let layer = AuthenticationLayer::new(Jwt::new(key, "desk", "calculator"), |_| {});
+    let layer = AuthenticationLayer::new(Jwt::new(key, "desk", "calculator").unwrap(), |_| {});
     let shown = format!("{:?} {:?}", layer, layer.clone().layer("inner").clone());
     assert_eq!(
         shown,

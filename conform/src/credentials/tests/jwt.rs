@@ -213,7 +213,7 @@ pub(super) fn cases() -> (JwtKey, Token, Vec<Case>) {
 #[test]
 fn every_token_that_is_not_good_is_refused_for_its_reason() {
     let (key, valid, cases) = cases();
-    let jwt = Jwt::new(key, "desk", "calculator");
+    let jwt = Jwt::new(key, "desk", "calculator").unwrap();
     assert_eq!(jwt.check(&valid).unwrap().subject(), "ann");
     for Case {
         what,
@@ -230,7 +230,7 @@ fn every_token_that_is_not_good_is_refused_for_its_reason() {
 
 #[test]
 fn the_megabyte_is_refused_too() {
-    let jwt = Jwt::new(cases().0, "desk", "calculator");
+    let jwt = Jwt::new(cases().0, "desk", "calculator").unwrap();
     let mut long = "a".repeat(1024 * 1024);
     assert!(jwt.check(&Token::new(long.clone())).is_err());
     long.insert_str(9, ".a.");
@@ -241,7 +241,7 @@ fn the_megabyte_is_refused_too() {
 fn good_claims_can_be_read() {
     let key = ed25519();
     let public = key.public_key().as_ref().to_vec();
-    let jwt = Jwt::new(JwtKey::Ed25519(public), "desk", "calculator");
+    let jwt = Jwt::new(JwtKey::Ed25519(public), "desk", "calculator").unwrap();
     let mut claims = with("aud", json!(["greeter", "calculator"]));
     claims["scope"] = json!("roots");
     claims["nbf"] = json!(now() - 1);
@@ -260,7 +260,7 @@ fn good_claims_can_be_read() {
 fn clocks_may_differ_by_the_leeway_and_no_more() {
     let key = ed25519();
     let public = key.public_key().as_ref().to_vec();
-    let jwt = Jwt::new(JwtKey::Ed25519(public), "desk", "calculator");
+    let jwt = Jwt::new(JwtKey::Ed25519(public), "desk", "calculator").unwrap();
     let check = |jwt: &Jwt, claims| {
         let header = json!({ "alg": "EdDSA" });
         jwt.check(&token(header, claims, |it| key.sign(it).as_ref().to_vec()))
@@ -290,7 +290,7 @@ fn clocks_may_differ_by_the_leeway_and_no_more() {
 fn a_token_with_an_end_beyond_the_clock_never_ends() {
     let key = ed25519();
     let public = key.public_key().as_ref().to_vec();
-    let jwt = Jwt::new(JwtKey::Ed25519(public), "desk", "calculator");
+    let jwt = Jwt::new(JwtKey::Ed25519(public), "desk", "calculator").unwrap();
     let claims = with("exp", json!(u64::MAX));
     let header = json!({ "alg": "EdDSA" });
     let token = token(header, claims, |it| key.sign(it).as_ref().to_vec());
@@ -318,7 +318,7 @@ fn each_kind_of_key_checks_its_own_signatures() {
         (JwtKey::Hs256(secret), hs256),
         (JwtKey::Rs256(rsa), Token::new(RS256)),
     ] {
-        let jwt = Jwt::new(key, "desk", "calculator");
+        let jwt = Jwt::new(key, "desk", "calculator").unwrap();
         assert_eq!(jwt.check(&token).unwrap().subject(), "ann");
         let (message, signature) = token.as_str().rsplit_once('.').unwrap();
         let other = if signature.starts_with('A') { "B" } else { "A" };
@@ -326,9 +326,36 @@ fn each_kind_of_key_checks_its_own_signatures() {
         let refusal = jwt.check(&Token::new(forged)).unwrap_err();
         assert_eq!(refusal.reason(), "a token with a wrong signature");
     }
-    for key in [JwtKey::Ed25519(vec![1, 2, 3]), JwtKey::Es256(Vec::new())] {
-        let jwt = Jwt::new(key, "desk", "calculator");
-        assert!(jwt.check(&cases().1).is_err(), "a key that can't be used");
+    // The form of a point, on no curve.
+    let nowhere = JwtKey::Es256([&[4][..], &[255; 64]].concat());
+    let jwt = Jwt::new(nowhere, "desk", "calculator").unwrap();
+    let es256 = token(json!({ "alg": "ES256" }), good(), |_| vec![1; 64]);
+    assert!(jwt.check(&es256).is_err(), "a key that can't be used");
+}
+
+/// Not at the first call, and above all not by letting in whoever signs with nothing.
+#[test]
+fn what_can_not_be_a_key_is_refused_at_once() {
+    let rsa = URL_SAFE_NO_PAD.decode(RS256_KEY).unwrap();
+    // With the frame that other libraries want around it (SPKI).
+    let framed = [&[0x30, 0x82, 1, 0x22, 0x30, 0x0d][..], &rsa].concat();
+    let (secret, ed25519) = ("a secret for HS256", "a key for EdDSA");
+    let (es256, rs256) = ("a key for ES256", "a key for RS256");
+    for (key, begin) in [
+        (JwtKey::Hs256(Vec::new()), secret),
+        (JwtKey::Hs256(vec![1; 31]), secret),
+        (JwtKey::Ed25519(Vec::new()), ed25519),
+        (JwtKey::Ed25519(vec![1; 31]), ed25519),
+        (JwtKey::Ed25519(vec![1; 33]), ed25519),
+        (JwtKey::Es256(Vec::new()), es256),
+        (JwtKey::Es256(vec![4; 64]), es256),
+        (JwtKey::Es256(vec![2; 65]), es256),
+        (JwtKey::Rs256(Vec::new()), rs256),
+        (JwtKey::Rs256(framed), rs256),
+    ] {
+        let error = Jwt::new(key, "desk", "calculator").unwrap_err();
+        let error = error.to_string();
+        assert!(error.starts_with(&format!("{begin} has to ")), "{error}");
     }
 }
 
@@ -337,7 +364,7 @@ fn an_issuer_makes_tokens_that_are_good() {
     let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
     let public = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
     let public = public.public_key().as_ref().to_vec();
-    let jwt = Jwt::new(JwtKey::Ed25519(public), "desk", "calculator");
+    let jwt = Jwt::new(JwtKey::Ed25519(public), "desk", "calculator").unwrap();
     let issuer = JwtIssuer::new(pkcs8.as_ref(), "desk");
     let five_minutes = Duration::from_secs(300);
     let token = issuer.issue("bob", "calculator", five_minutes).unwrap();
@@ -365,7 +392,7 @@ fn an_issuer_makes_tokens_that_are_good() {
 #[test]
 fn no_debug_output_shows_a_key_or_a_token() {
     let (key, valid, _) = cases();
-    let jwt = Jwt::new(key, "desk", "calculator");
+    let jwt = Jwt::new(key, "desk", "calculator").unwrap();
     assert!(format!("{jwt:?}").starts_with("Jwt { validation: "));
     let issuer = JwtIssuer::new(b"a private key", "desk");
     assert_eq!(format!("{issuer:?}"), r#"JwtIssuer { issuer: "desk", .. }"#);
