@@ -99,7 +99,8 @@ impl<C: Send + Sync + 'static> MethodPolicy<C> {
         Self { rules }
     }
 
-    /// Lets callers call the method at `path`, `/package.Service/Method`, if `may` says so.
+    /// Lets callers call the method at `path`, `/package.Service/Method`, if `may` says so. The
+    /// slash at the beginning may be missing, as in the names that `metrics` has for methods.
     ///
     /// Whoever has no caller of type `C` in the extensions is refused without being asked about. A
     /// second row for the same path takes the place of the first.
@@ -108,7 +109,8 @@ impl<C: Send + Sync + 'static> MethodPolicy<C> {
         path: impl Into<String>,
         may: impl Fn(&C) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.rules.insert(path.into(), Rule::If(Arc::new(may)));
+        self.rules
+            .insert(whole(path.into()), Rule::If(Arc::new(may)));
         self
     }
 
@@ -116,14 +118,15 @@ impl<C: Send + Sync + 'static> MethodPolicy<C> {
     ///
     /// A layer that finds out who calls, outside of this one, has to let them pass too.
     pub fn allow_anyone(mut self, path: impl Into<String>) -> Self {
-        self.rules.insert(path.into(), Rule::Anyone);
+        self.rules.insert(whole(path.into()), Rule::Anyone);
         self
     }
 
     /// Whether the table has a row for each of `methods`, paths as in [`allow`](Self::allow), and no
     /// row besides.
     ///
-    /// For a test that walks through the descriptor of all services of a server.
+    /// For a test that walks through the descriptor of all services of a server, with
+    /// `metrics::methods_in` for instance.
     ///
     /// # Errors
     ///
@@ -132,7 +135,10 @@ impl<C: Send + Sync + 'static> MethodPolicy<C> {
         &self,
         methods: impl IntoIterator<Item = M>,
     ) -> Result<(), Incomplete> {
-        let methods: BTreeSet<String> = methods.into_iter().map(Into::into).collect();
+        let methods: BTreeSet<String> = methods
+            .into_iter()
+            .map(|method| whole(method.into()))
+            .collect();
         let rows: BTreeSet<String> = self.rules.keys().cloned().collect();
         let incomplete = Incomplete {
             without_row: methods.difference(&rows).cloned().collect(),
@@ -158,6 +164,15 @@ impl<C: Send + Sync + 'static> MethodPolicy<C> {
             Some(Rule::If(may)) if may(caller) => None,
             _ => Some(Status::permission_denied("you may not call this method")),
         }
+    }
+}
+
+/// The path of a method that may be written without the first slash.
+fn whole(path: String) -> String {
+    if path.starts_with('/') {
+        path
+    } else {
+        format!("/{path}")
     }
 }
 

@@ -137,6 +137,23 @@ async fn a_refused_call_never_reaches_the_handler_and_is_one_block_of_headers() 
     }
 }
 
+/// As `metrics::methods_in` writes them.
+#[test]
+fn the_first_slash_may_be_missing() {
+    let policy = MethodPolicy::new()
+        .allow("a.A/Members", |_: &Caller| true)
+        .allow_anyone("a.A/Public");
+    let mut extensions = Extensions::new();
+    assert!(policy.refusal("/a.A/Public", &extensions).is_none());
+    extensions.insert(Caller("ann"));
+    assert!(policy.refusal("/a.A/Members", &extensions).is_none());
+    // A row, not a request: that is compared as it comes.
+    assert!(policy.refusal("a.A/Members", &extensions).is_some());
+    assert_eq!(policy.check(["a.A/Members", "/a.A/Public"]), Ok(()));
+    let found = policy.check(["a.A/Members"]).unwrap_err();
+    assert_eq!(found.without_method, ["/a.A/Public"]);
+}
+
 #[test]
 fn the_check_names_methods_without_a_row_and_rows_without_a_method() {
     let all = ["/a.A/Members", "/a.A/Ann", "/a.A/Public"];
