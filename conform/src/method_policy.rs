@@ -116,7 +116,8 @@ impl<C: Send + Sync + 'static> MethodPolicy<C> {
 
     /// Lets everybody call the method at `path`, also those whom nobody knows.
     ///
-    /// A layer that finds out who calls, outside of this one, has to let them pass too.
+    /// A layer that finds out who calls, outside of this one, has to let them pass too:
+    /// `credentials::AuthenticationLayer` does by `except`.
     pub fn allow_anyone(mut self, path: impl Into<String>) -> Self {
         self.rules.insert(whole(path.into()), Rule::Anyone);
         self

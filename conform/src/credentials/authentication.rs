@@ -1,5 +1,6 @@
 //! The server's half: nobody passes without credentials.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -26,6 +27,7 @@ pub struct AuthenticationLayer<V> {
     verifier: Arc<V>,
     on_refusal: OnRefusal,
     timeout: Duration,
+    open: Arc<BTreeSet<String>>,
 }
 
 type OnRefusal = Arc<dyn Fn(&RefusedCall) + Send + Sync>;
@@ -56,7 +58,35 @@ impl<V: Verify> AuthenticationLayer<V> {
             verifier: Arc::new(verifier),
             on_refusal: Arc::new(on_refusal),
             timeout: VERIFY_TIMEOUT,
+            open: Arc::default(),
         }
+    }
+
+    /// Lets everybody call the method at `path`, `/package.Service/Method`, without asking the
+    /// verifier: the health check, for a probe that has no token. A
+    /// `MethodPolicy` below has to let them pass too, by `allow_anyone`.
+    ///
+    /// A token that comes all the same is taken out of the request unread, a bad one too: it's no
+    /// reason to refuse what a stranger may call. So there's no caller in the extensions.
+    ///
+    /// ```
+    /// # use conform::credentials::{AuthenticationLayer, Verify};
+    /// use conform::method_policy::{MethodPolicy, MethodPolicyLayer};
+    /// use tower::ServiceBuilder;
+    ///
+    /// const CHECK: &str = "/grpc.health.v1.Health/Check";
+    /// # fn layers<V: Verify<Caller = String>>(verifier: V) {
+    /// let layers = ServiceBuilder::new()
+    ///     .layer(AuthenticationLayer::new(verifier, |call| println!("{call}")).except(CHECK))
+    ///     .layer(MethodPolicyLayer::new(MethodPolicy::<String>::new().allow_anyone(CHECK)));
+    /// # }
+    /// ```
+    pub fn except(mut self, path: impl Into<String>) -> Self {
+        let path = path.into();
+        // As in a table of methods, the first slash may be missing.
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        Arc::make_mut(&mut self.open).insert(format!("{slash}{path}"));
+        self
     }
 
     /// How long the verifier may take. After that the call is refused with UNAVAILABLE.
@@ -105,6 +135,9 @@ where
         let (inner, layer) = (self.inner.clone(), self.layer.clone());
         Box::pin(async move {
             let presented = Presented::take(&mut request);
+            if layer.open.contains(presented.path()) {
+                return Ok(inner.oneshot(request).await?.map(Body::new));
+            }
             let verifying = layer.verifier.verify(&presented);
             let verified = match timeout(layer.timeout, verifying).await {
                 Ok(verified) => verified,
@@ -155,6 +188,7 @@ impl<V> Clone for AuthenticationLayer<V> {
             verifier: self.verifier.clone(),
             on_refusal: self.on_refusal.clone(),
             timeout: self.timeout,
+            open: self.open.clone(),
         }
     }
 }
@@ -164,6 +198,7 @@ impl<V> fmt::Debug for AuthenticationLayer<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthenticationLayer")
             .field("timeout", &self.timeout)
+            .field("open", &self.open)
             .finish_non_exhaustive()
     }
 }

@@ -228,6 +228,52 @@ async fn a_refusal_is_one_block_of_headers_on_the_wire() {
     assert_eq!(reply.headers["grpc-status"], "16");
 }
 
+/// A probe of Kubernetes sends no token, and a table that lets everybody call has to be reached.
+#[tokio::test]
+async fn a_method_that_is_excepted_asks_for_no_token_and_reads_none() {
+    use crate::method_policy::{MethodPolicy, MethodPolicyLayer};
+
+    let (key, valid, _) = cases();
+    let log = Log::default();
+    let jwt = Jwt::new(key, "desk", "calculator").unwrap();
+    let layer = AuthenticationLayer::new(jwt, log.write())
+        .except("/a.A/Open")
+        .except("a.A/Slashless")
+        .except("/a.A/Unlisted");
+    let policy = MethodPolicy::<Claims>::new()
+        .allow_anyone("/a.A/Open")
+        .allow_anyone("/a.A/Slashless")
+        .allow_anyone("/a.A/Closed")
+        .allow("/a.A/Unlisted", |_| true);
+    let reached = crate::testing::channel(|request: Request<Body>| {
+        assert!(!request.headers().contains_key("authorization"));
+        Ok::<_, StdError>(Status::new(Code::NotFound, "reached").into_http())
+    });
+    let service = layer.layer(MethodPolicyLayer::new(policy).layer(reached));
+    let valid = format!("Bearer {}", valid.as_str());
+    for (path, token, code) in [
+        ("/a.A/Open", None, "5"),
+        ("/a.A/Open", Some("Bearer bad"), "5"),
+        ("/a.A/Open", Some(&*valid), "5"),
+        ("/a.A/Slashless", None, "5"),
+        ("/a.A/Closed", None, "16"),
+        ("/a.A/Closed", Some("Bearer bad"), "16"),
+        ("/a.A/Closed", Some(&*valid), "5"),
+        ("//a.A/Open", None, "16"),
+        // Nobody read who calls, so the table doesn't know them.
+        ("/a.A/Unlisted", Some(&*valid), "16"),
+    ] {
+        let mut request = Request::post(path);
+        if let Some(token) = token {
+            request = request.header("authorization", token);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        let answer = service.clone().call(request).await.unwrap();
+        assert_eq!(answer.headers()["grpc-status"], code, "{path} {token:?}");
+    }
+    assert_eq!(log.take().len(), 3);
+}
+
 /// Lets everybody in, until then.
 #[derive(Clone, Copy)]
 struct Until(Option<Duration>);
@@ -423,8 +469,8 @@ fn debug_output_has_no_secrets() {
     let shown = format!("{:?} {:?}", layer, layer.clone().layer("inner").clone());
     assert_eq!(
         shown,
-        "AuthenticationLayer { timeout: 5s, .. } \
-         Authentication { inner: \"inner\", layer: AuthenticationLayer { timeout: 5s, .. } }"
+        "AuthenticationLayer { timeout: 5s, open: {}, .. } Authentication { inner: \"inner\", \
+         layer: AuthenticationLayer { timeout: 5s, open: {}, .. } }"
     );
     let mut request = Request::post("/a.B/C");
     request = request.header("authorization", format!("Bearer {}", valid.as_str()));
