@@ -18,10 +18,16 @@ pub const MAX_TOKEN: usize = 8 * 1024;
 pub const UNAUTHENTICATED: &str = "this call needs valid credentials";
 
 /// A bearer token ([RFC 6750]): whoever has it is taken for its owner. So its `Debug` output is its
-/// length, and it has no `Display`.
+/// length, and it has no `Display`. Nor can two be compared by `==`, whose time tells how much of a
+/// guess is right: compare digests of them.
+///
+/// ```compile_fail,E0369
+/// # use conform::credentials::Token;
+/// let is_right = Token::new("a guess") == Token::new("the secret");
+/// ```
 ///
 /// [RFC 6750]: https://www.rfc-editor.org/rfc/rfc6750
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Token(String);
 
 impl Token {
