@@ -75,7 +75,8 @@ impl<C: CallCredentials + ?Sized> CallCredentials for Arc<C> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CallInfo {
-    /// `https://host:port/package.Service`, as gRPC's plugins are told.
+    /// `https://host:port/package.Service`, as gRPC's plugins are told: without the port if that is
+    /// 443, and without a user's name in front of the host.
     pub service_url: String,
     /// `Method`.
     pub method: String,
@@ -163,10 +164,12 @@ impl CallCredentialsLayer {
     pub fn new(endpoint: &Endpoint, credentials: impl CallCredentials) -> Self {
         let uri = endpoint.uri();
         let is_secure = uri.scheme() == Some(&Scheme::HTTPS);
-        let authority = uri.authority().filter(|_| is_secure);
+        let host = uri.host().filter(|_| is_secure);
+        let port = uri.port_u16().filter(|port| *port != 443);
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
         Self {
             credentials: Composite::new().and(credentials),
-            origin: authority.map(|authority| format!("https://{authority}")),
+            origin: host.map(|host| format!("https://{host}{port}")),
         }
     }
 

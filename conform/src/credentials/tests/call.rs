@@ -98,6 +98,23 @@ async fn every_call_carries_the_token() {
     assert_eq!(*log.lock().unwrap(), ["Bearer secret"; 2]);
 }
 
+#[test]
+fn the_origin_is_host_and_port_and_nothing_else() {
+    for (url, origin) in [
+        (
+            "https://ann:secret@example.com:50051",
+            "https://example.com:50051",
+        ),
+        ("https://example.com:443/path", "https://example.com"),
+        ("HTTPS://example.com", "https://example.com"),
+        ("https://[::1]:50051", "https://[::1]:50051"),
+    ] {
+        let layer = CallCredentialsLayer::new(&Endpoint::from_static(url), Composite::new());
+        let shown = format!("{layer:?}");
+        assert!(shown.contains(&format!("Some({origin:?})")), "{shown}");
+    }
+}
+
 #[tokio::test]
 async fn over_a_plain_channel_nothing_is_sent() {
     let server = serve(NoLayer::new(), replies(&[Ok(b"reply")])).await;
