@@ -38,12 +38,11 @@ pub struct TokenCache(Arc<Cache>);
 
 struct Cache {
     fetch: Box<dyn Fn() -> BoxFuture<'static, Result<FetchedToken, Status>> + Send + Sync>,
-    renew_before: Duration,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
+    renew_before: Duration,
     token: Option<Arc<Current>>,
     fetching: Option<Shared<BoxFuture<'static, Fetched>>>,
     /// The last failure, and until when it counts.
@@ -86,22 +85,22 @@ impl TokenCache {
     {
         Self(Arc::new(Cache {
             fetch: Box::new(move || fetch().boxed()),
-            renew_before: RENEW_BEFORE,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                renew_before: RENEW_BEFORE,
+                token: None,
+                fetching: None,
+                failed: None,
+                after_refusal: false,
+            }),
         }))
     }
 
-    /// A new cache that renews its token that long before the end, but not before half of the
-    /// token's time is over.
+    /// Renews the token that long before the end, but not before half of the token's time is over.
+    ///
+    /// All clones share this too. It counts from the next token on that is fetched.
     pub fn renew_before(self, time: Duration) -> Self {
-        match Arc::try_unwrap(self.0) {
-            Ok(cache) => Self(Arc::new(Cache {
-                renew_before: time,
-                ..cache
-            })),
-            // A clone is in use already: it stays as it is.
-            Err(shared) => Self(shared),
-        }
+        self.lock().renew_before = time;
+        self
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -148,7 +147,7 @@ impl TokenCache {
         state.fetching = None;
         let after_refusal = std::mem::take(&mut state.after_refusal);
         let current = fetched.and_then(|FetchedToken { token, valid_for }| {
-            let early = self.0.renew_before.min(valid_for / 2);
+            let early = state.renew_before.min(valid_for / 2);
             // A time beyond the clock's end is a long one.
             let valid_for = valid_for.min(Duration::from_secs(365 * 24 * 3600));
             Ok(Arc::new(Current {
@@ -206,7 +205,7 @@ impl CallCredentials for TokenCache {
 impl fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenCache")
-            .field("renew_before", &self.0.renew_before)
+            .field("renew_before", &self.lock().renew_before)
             .finish_non_exhaustive()
     }
 }
