@@ -42,10 +42,10 @@ pub fn client_tls(ca: Certificate) -> ClientTlsConfig {
 
 /// A channel to `endpoint` that says in a sentence when one side speaks TLS and the other doesn't.
 ///
-/// Connects on the first call, over TCP with TCP_NODELAY. `Endpoint`'s own settings of TCP don't
-/// count here, as with every connector; its connect timeout does.
+/// Connects on the first call, over TCP as `endpoint` has it set, but for its `local_address`, which
+/// can't be read: give a [`CheckedConnector`] with it to `Endpoint::connect_with_connector_lazy`.
 pub fn connect_lazy(endpoint: &Endpoint) -> Channel {
-    endpoint.connect_with_connector_lazy(tcp())
+    endpoint.connect_with_connector_lazy(tcp(endpoint))
 }
 
 /// As [`connect_lazy`], with the connection made at once.
@@ -54,13 +54,17 @@ pub fn connect_lazy(endpoint: &Endpoint) -> Channel {
 ///
 /// If it can't be made.
 pub async fn connect(endpoint: &Endpoint) -> Result<Channel, tonic::transport::Error> {
-    endpoint.connect_with_connector(tcp()).await
+    endpoint.connect_with_connector(tcp(endpoint)).await
 }
 
-fn tcp() -> CheckedConnector<HttpConnector> {
+pub(super) fn tcp(endpoint: &Endpoint) -> CheckedConnector<HttpConnector> {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
-    connector.set_nodelay(true);
+    connector.set_nodelay(endpoint.get_tcp_nodelay());
+    connector.set_keepalive(endpoint.get_tcp_keepalive());
+    connector.set_keepalive_interval(endpoint.get_tcp_keepalive_interval());
+    connector.set_keepalive_retries(endpoint.get_tcp_keepalive_retries());
+    connector.set_connect_timeout(endpoint.get_connect_timeout());
     CheckedConnector::new(connector)
 }
 
@@ -74,7 +78,7 @@ fn tcp() -> CheckedConnector<HttpConnector> {
 ///   everything in plain text, without a word.
 #[derive(Clone, Debug)]
 pub struct CheckedConnector<C> {
-    inner: C,
+    pub(super) inner: C,
 }
 
 impl<C> CheckedConnector<C> {

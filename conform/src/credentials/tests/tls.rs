@@ -390,3 +390,24 @@ fn names_are_dns_names_and_uris() {
     let names = certificate_names(certificate.der());
     assert_eq!(names, ["ann", "spiffe://members/ann"]);
 }
+
+#[tokio::test]
+async fn the_settings_of_tcp_are_those_of_the_endpoint() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let second = Duration::from_secs(1);
+    for is_set in [true, false] {
+        let endpoint = Endpoint::from_shared(url.clone())
+            .unwrap()
+            .tcp_nodelay(is_set)
+            .tcp_keepalive(is_set.then_some(second));
+        let mut connector = crate::credentials::tls::tcp(&endpoint).inner;
+        std::future::poll_fn(|cx| connector.poll_ready(cx))
+            .await
+            .unwrap();
+        let connection = soon(connector.call(endpoint.uri().clone())).await.unwrap();
+        assert_eq!(connection.inner().nodelay().unwrap(), is_set);
+        let socket = socket2::SockRef::from(connection.inner());
+        assert_eq!(socket.keepalive().unwrap(), is_set);
+    }
+}
