@@ -9,7 +9,7 @@ use tonic::codegen::http::uri::Scheme;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 use tonic::codegen::{Body as HttpBody, BoxFuture, Bytes, Service, StdError};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tower::{Layer, ServiceExt};
 
@@ -160,7 +160,9 @@ impl CallCredentialsLayer {
     /// For the channel that `endpoint` makes. Unless its URL begins with `https://`, every call is
     /// refused before anything is sent.
     ///
-    /// A channel can't be asked what it is, so give both the same endpoint.
+    /// It knows that URL and nothing else: a channel can't be asked what it is. Around the channel
+    /// of another endpoint, one with `http://`, it would send tokens in the clear. So give both the
+    /// same endpoint, or let [`connect_lazy`](Self::connect_lazy) do it.
     pub fn new(endpoint: &Endpoint, credentials: impl CallCredentials) -> Self {
         let uri = endpoint.uri();
         let is_secure = uri.scheme() == Some(&Scheme::HTTPS);
@@ -171,6 +173,15 @@ impl CallCredentialsLayer {
             credentials: Composite::new().and(credentials),
             origin: host.map(|host| format!("https://{host}{port}")),
         }
+    }
+
+    /// The channel that [`connect_lazy`](super::connect_lazy) makes for `endpoint`, behind the layer
+    /// for the same one. For a stub without further layers; a deadline can stand around it.
+    pub fn connect_lazy(
+        endpoint: &Endpoint,
+        credentials: impl CallCredentials,
+    ) -> CallCredentialsService<Channel> {
+        Self::new(endpoint, credentials).layer(super::connect_lazy(endpoint))
     }
 
     fn prepare(&self, request: &Request<Body>) -> Result<(Composite, CallInfo), Status> {

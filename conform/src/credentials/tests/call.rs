@@ -134,6 +134,26 @@ async fn over_a_plain_channel_nothing_is_sent() {
         );
     }
     assert!(log.lock().unwrap().is_empty());
+    // Channel and layer from one endpoint.
+    let service = CallCredentialsLayer::connect_lazy(&server.endpoint(), cache(&["secret"]));
+    let status = call(service, "hello").await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn channel_and_layer_can_be_made_from_one_endpoint() {
+    let authority = Authority::new();
+    let answer = unary(|request| {
+        let token = request.metadata().get("authorization").unwrap();
+        let token = Bytes::copy_from_slice(token.as_encoded_bytes());
+        std::future::ready(Ok(tonic::Response::new(token)))
+    });
+    let tls = server_tls(authority.certify("localhost"));
+    let server = serve_tls(tls, NoLayer::new(), answer).await;
+    let endpoint = tls_endpoint(&server, client_tls(authority.certificate()));
+    let service = CallCredentialsLayer::connect_lazy(&endpoint, cache(&["secret"]));
+    let reply = call(service, "hello").await.unwrap();
+    assert_eq!(reply.into_inner(), "Bearer secret");
 }
 
 /// Fails on the day tonic's interceptors know their channel.
