@@ -138,7 +138,9 @@
 //!
 //! They are `Layer` and `Service` over `http::Request<tonic::body::Body>`; the response's body
 //! may be any. Services are `Clone` when the inner one is, and have `get_ref`, `get_mut` and
-//! `into_inner`. Their future is named after them. Settings take effect in any order.
+//! `into_inner`. Their future is named after them, but for that
+//! of `metrics` and `keepalive`, which is `ResponseFuture`, and that of `credentials` and `health`,
+//! which is boxed. Settings take effect in any order.
 //! Nothing grows without bound. They need tokio, with its timer where time is the subject, and
 //! panic only without it. A response that is at its end already, as an error in one block of
 //! headers is (*Trailers-Only*), is passed on untouched: other stacks refuse it otherwise.

@@ -71,6 +71,7 @@ fn the_inner_service_can_be_reached_changed_and_taken_out() {
     use tower::Layer;
 
     let key = crate::credentials::JwtKey::Hs256(vec![0; 32]);
+    let meter = crate::metrics::meter(&opentelemetry::metrics::noop::NoopMeterProvider::new());
     let jwt = crate::credentials::Jwt::new(key, "", "").unwrap();
 
     macro_rules! check {
@@ -99,6 +100,8 @@ fn the_inner_service_can_be_reached_changed_and_taken_out() {
         crate::metadata::SplitMetadataLayer::new(),
         crate::metadata::TrailersLayer::new(),
         crate::method_policy::MethodPolicyLayer::<()>::new(Default::default()),
+        crate::metrics::ClientMetricsLayer::new(&meter, "localhost"),
+        crate::metrics::ServerMetricsLayer::new(&meter),
         crate::panic::CatchPanicLayer::new(),
         crate::status::ClientStatusLayer::new(),
         crate::channelz::Channelz::new().server("server").layer(),

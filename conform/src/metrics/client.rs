@@ -123,6 +123,8 @@ pub struct ClientMetrics<S> {
     settings: ClientMetricsLayer,
 }
 
+inner_service!(ClientMetrics<S>);
+
 impl<S, B> Service<Request<Body>> for ClientMetrics<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,

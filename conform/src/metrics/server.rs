@@ -102,6 +102,8 @@ pub struct ServerMetrics<S> {
     settings: ServerMetricsLayer,
 }
 
+inner_service!(ServerMetrics<S>);
+
 impl<S, B> Service<Request<Body>> for ServerMetrics<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
