@@ -86,9 +86,10 @@
 //!   [`permit_without_calls`](Enforce::permit_without_calls) off, less than two hours. Headers and
 //!   messages that the server sends set this back.
 //! * *Idle* and *age*: GOAWAY, which refuses nothing yet, and a ping. Once that is answered (or after
-//!   five seconds) the client knows; once the calls that it had begun by then are over, or the grace
-//!   is, the connection ends with a second GOAWAY. So no call is lost to idleness, and to age only
-//!   past the grace.
+//!   five seconds) the client knows; calls that waited behind its answer may still come for a second.
+//!   Once the calls that it had begun by then are over, or the grace is, the connection ends with a
+//!   second GOAWAY. So no call is lost to idleness, and to age only past the grace; what a client
+//!   begins later than that, though it knows, holds nothing up and is cut.
 //!
 //! The server's own pings are tonic's: [`server::builder`](crate::server::builder) has gRFC A9's
 //! numbers, two hours and twenty seconds. [`write_timeout`](Enforce::write_timeout) makes the end

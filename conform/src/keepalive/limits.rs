@@ -33,6 +33,10 @@ const READ_THE_GOAWAY: &[u8; 8] = b"conform\0";
 /// grpc-go waits.
 const GOAWAY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long after that answer calls still come that were begun before the GOAWAY was read: clients
+/// answer a ping before they send what waits, h2 is one of them.
+const CROSSING: Duration = Duration::from_secs(1);
+
 /// How often a connection without calls may ping where that isn't permitted: as often as TCP's own
 /// keepalive does. gRFC A8, *Server Enforcement*.
 const WITHOUT_CALLS: Duration = Duration::from_secs(2 * 60 * 60);
@@ -128,10 +132,12 @@ enum Ending {
         why: Closed,
         at: Instant,
     },
-    /// It has read that, and may finish the calls up to `last`.
+    /// It has read that, and may finish the calls up to `last`: those that it begins until
+    /// `begun_until` are among them.
     Leaving {
         why: Closed,
         at: Instant,
+        begun_until: Instant,
         last: u32,
     },
     Closed,
@@ -187,6 +193,13 @@ impl Limits {
                 if frame.stream <= self.last_allowed {
                     self.open.insert(frame.stream);
                 }
+                if let Ending::Leaving {
+                    begun_until, last, ..
+                } = &mut self.ending
+                    && now <= *begun_until
+                {
+                    *last = frame.stream;
+                }
             }
             RST_STREAM => self.call_is_over(frame.stream, now),
             PING if !frame.has(ACK) => {
@@ -194,7 +207,9 @@ impl Limits {
                     self.pings.came(settings, self.open.is_empty(), now);
                 }
             }
-            PING if frame.payload() == READ_THE_GOAWAY => self.goaway_was_read(now),
+            PING if frame.payload() == READ_THE_GOAWAY => {
+                self.goaway_was_read(now, CROSSING);
+            }
             _ => {}
         }
     }
@@ -229,11 +244,13 @@ impl Limits {
         }
     }
 
-    fn goaway_was_read(&mut self, now: Instant) {
+    /// The calls that it begins within `crossing` of now are begun before.
+    fn goaway_was_read(&mut self, now: Instant, crossing: Duration) {
         if let Ending::Told { why, .. } = self.ending {
             self.ending = Ending::Leaving {
                 why,
                 at: now,
+                begun_until: now + crossing,
                 last: self.last_stream,
             };
         }
@@ -266,7 +283,8 @@ impl Limits {
                 Some(Step::Send(frames))
             }
             Ending::Told { .. } => {
-                self.goaway_was_read(now);
+                // There was time enough to cross in.
+                self.goaway_was_read(now, Duration::ZERO);
                 self.step(now)
             }
             Ending::Leaving { why, last, .. } => {
@@ -291,13 +309,17 @@ impl Limits {
                 earlier(idle.flatten(), self.aged_at)
             }
             Ending::Told { at, .. } => at.checked_add(GOAWAY_TIMEOUT),
-            Ending::Leaving { at, last, .. } => {
+            Ending::Leaving {
+                at,
+                begun_until,
+                last,
+                ..
+            } => {
                 // A call past `last` was begun against the GOAWAY: it holds nothing up.
-                if self.open.iter().all(|&stream| stream > last) {
-                    return Some(at);
-                }
-                let grace_begins = self.aged_at?.max(at);
-                grace_begins.checked_add(self.settings.max_age_grace)
+                let over = self.open.iter().all(|&stream| stream > last);
+                let grace_begins = self.aged_at.map(|aged_at| aged_at.max(at));
+                let grace = |begins: Instant| begins.checked_add(self.settings.max_age_grace);
+                earlier(over.then_some(begun_until), grace_begins.and_then(grace))
             }
             Ending::Closed => None,
         }

@@ -197,12 +197,7 @@ impl Raw {
 
     /// Begins a call that ends when the server ends it.
     async fn call(&mut self, stream: u32, method: &str, name: &str) {
-        let mut bytes = frame(HEADERS, END_HEADERS, stream, &headers(method));
-        let name = name.as_bytes();
-        let length = u8::try_from(name.len()).unwrap();
-        let message = [&[0, 0, 0, 0, length + 2, 0x0a, length], name].concat();
-        bytes.extend(frame(DATA, END_STREAM, stream, &message));
-        self.send(&bytes).await;
+        self.send(&call(stream, method, name)).await;
     }
 
     async fn frame(&mut self) -> Option<Frame> {
@@ -244,7 +239,7 @@ impl Raw {
     }
 
     async fn answer(&mut self, ping: &Frame) {
-        self.send(&frame(PING, ACK, 0, &ping.payload)).await;
+        self.send(&answer(ping)).await;
     }
 
     /// Everything up to the end of the connection.
@@ -288,6 +283,19 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame.extend(stream.to_be_bytes());
     frame.extend(payload);
     frame
+}
+
+fn call(stream: u32, method: &str, name: &str) -> Vec<u8> {
+    let mut bytes = frame(HEADERS, END_HEADERS, stream, &headers(method));
+    let name = name.as_bytes();
+    let length = u8::try_from(name.len()).unwrap();
+    let message = [&[0, 0, 0, 0, length + 2, 0x0a, length], name].concat();
+    bytes.extend(frame(DATA, END_STREAM, stream, &message));
+    bytes
+}
+
+fn answer(ping: &Frame) -> Vec<u8> {
+    frame(PING, ACK, 0, &ping.payload)
 }
 
 /// What a client sends first.
