@@ -89,7 +89,8 @@
 //!   five seconds) the client knows; calls that waited behind its answer may still come for a second.
 //!   Once the calls that it had begun by then are over, or the grace is, the connection ends with a
 //!   second GOAWAY. So no call is lost to idleness, and to age only past the grace; what a client
-//!   begins later than that, though it knows, holds nothing up and is cut.
+//!   begins later than that, though it knows, holds nothing up and is cut. The second GOAWAY names
+//!   the last call that the server was given, so that none that ran is made again.
 //!
 //! The server's own pings are tonic's: [`server::builder`](crate::server::builder) has gRFC A9's
 //! numbers, two hours and twenty seconds. [`write_timeout`](Enforce::write_timeout) makes the end

@@ -287,9 +287,11 @@ impl Limits {
                 self.goaway_was_read(now, Duration::ZERO);
                 self.step(now)
             }
-            Ending::Leaving { why, last, .. } => {
+            Ending::Leaving { why, .. } => {
                 self.ending = Ending::Closed;
-                let goaway = self.goaway(last, NO_ERROR, debug_data(why));
+                // Whatever the server was given may have been acted on, calls past `last` too.
+                // RFC 9113, section 6.8.
+                let goaway = self.goaway(self.last_stream, NO_ERROR, debug_data(why));
                 Some(Step::Close(goaway, why))
             }
             Ending::Closed => None,

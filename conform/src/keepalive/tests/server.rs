@@ -282,9 +282,12 @@ async fn a_call_begun_against_the_farewell_holds_nothing_up() {
     let (_, ping) = raw.farewell().await;
     raw.answer(&ping).await;
     sleep(seconds(2)).await;
-    raw.call(3, "GreetAll", "").await;
+    raw.call(3, "Greet", "").await;
+    raw.call(5, "GreetAll", "").await;
     let rest = timeout(HOUR, raw.rest()).await.unwrap();
-    assert_eq!(goaway(rest.last().unwrap()).0, 1);
+    assert!(rest.iter().any(|frame| frame.stream == 3), "it was served");
+    // Nobody may believe of a call that runs, or ran, that it can be made again.
+    assert_eq!(goaway(rest.last().unwrap()).0, 5);
 }
 
 #[tokio::test(start_paused = true)]
