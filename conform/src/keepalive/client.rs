@@ -24,7 +24,8 @@ use super::limits::{is_settings, is_too_many_pings};
 use super::{MIN_CLIENT_TIME, TIMEOUT};
 use crate::frames::FrameScanner;
 
-/// Doubling ends here: a server that bears no ping in a day bears none.
+/// Doubling ends here: a server that bears no ping in a day bears none. Timeouts do too: hyper can't
+/// wait for ever, and TCP_USER_TIMEOUT ends at 24 days.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 type OnThrottled = Arc<dyn Fn(Duration) + Send + Sync>;
@@ -62,9 +63,9 @@ impl ClientKeepalive {
     /// isn't set (KEEPALIVE_TIMEOUT). On Linux also when what was sent isn't acknowledged
     /// (TCP_USER_TIMEOUT).
     ///
-    /// At least several times as long as a message takes there and back.
+    /// At least several times as long as a message takes there and back. More than a day is a day.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = timeout.min(LONGEST);
         self
     }
 

@@ -205,6 +205,20 @@ async fn a_dead_server_is_found_in_time_by_calls_of_both_kinds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_timeout_without_end_is_a_day() {
+    let channel = ClientKeepalive::new(seconds(30))
+        .timeout(Duration::MAX)
+        .connect_with_connector_lazy(endpoint(), silent(false));
+    let begin = Instant::now();
+    let mut stub = GreeterClient::new(ClientStatusLayer::new().layer(channel));
+    let call = timeout(1000 * HOUR, stub.greet(Name::default())).await;
+    assert_eq!(call.unwrap().unwrap_err().code(), Code::Unavailable);
+    let day = 24 * HOUR.as_secs();
+    let seen = begin.elapsed().as_secs();
+    assert!((day + 30..=day + 32).contains(&seen), "{seen}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_keepalive_a_dead_server_is_never_found() {
     let channel = endpoint().connect_with_connector_lazy(silent(false));
     let mut stub = GreeterClient::new(channel);
