@@ -28,6 +28,9 @@ use crate::frames::FrameScanner;
 /// wait for ever, and TCP_USER_TIMEOUT ends at 24 days.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// A year, since tokio's timer can't count to infinity.
+const NEVER: Duration = LONGEST.saturating_mul(365);
+
 type OnThrottled = Arc<dyn Fn(Duration) + Send + Sync>;
 
 /// The numbers of a client's keepalive (gRFC A8), and how to connect with them.
@@ -45,7 +48,7 @@ pub struct ClientKeepalive {
 
 impl ClientKeepalive {
     /// Pings when nothing has come for `time` (KEEPALIVE_TIME), and at most every ten seconds.
-    /// [`Duration::MAX`] is never.
+    /// [`Duration::MAX`] is never: anything from a year on is a year.
     ///
     /// Ask whoever runs the server what is permitted: the default there is 5 minutes. gRFC A8
     /// advises against much less than a minute.
@@ -103,7 +106,7 @@ impl ClientKeepalive {
         connector.set_connect_timeout(endpoint.get_connect_timeout());
         // Only beside pings: gRFC A18.
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        connector.set_tcp_user_timeout(is_finite(self.time).then_some(self.timeout));
+        connector.set_tcp_user_timeout((self.time < NEVER).then_some(self.timeout));
         self.connect_with_connector_lazy(endpoint, connector)
     }
 
@@ -123,12 +126,8 @@ impl ClientKeepalive {
             .keep_alive_timeout(self.timeout)
             .keep_alive_while_idle(self.without_calls);
         let connect = move |time: Duration, throttle: Throttle| {
-            let endpoint = endpoint.clone();
-            let endpoint = if is_finite(time) {
-                endpoint.http2_keep_alive_interval(time)
-            } else {
-                endpoint
-            };
+            // An endpoint's own interval can't be taken away, only set to something else.
+            let endpoint = endpoint.clone().http2_keep_alive_interval(time.min(NEVER));
             endpoint.connect_with_connector_lazy(Listening {
                 connector: connector.clone(),
                 throttle,
@@ -154,11 +153,6 @@ impl ClientKeepalive {
             channel,
         }
     }
-}
-
-/// tokio's timer can't count to infinity.
-fn is_finite(time: Duration) -> bool {
-    time <= LONGEST.saturating_mul(365)
 }
 
 impl fmt::Debug for ClientKeepalive {

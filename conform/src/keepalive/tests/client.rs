@@ -226,6 +226,16 @@ async fn without_keepalive_a_dead_server_is_never_found() {
     assert!(call.await.is_err());
 }
 
+#[tokio::test(start_paused = true)]
+async fn never_overwrites_the_endpoints_own_interval_too() {
+    let endpoint = endpoint().http2_keep_alive_interval(seconds(10));
+    let channel =
+        ClientKeepalive::new(Duration::MAX).connect_with_connector_lazy(endpoint, silent(false));
+    let mut stub = GreeterClient::new(channel);
+    let call = timeout(1000 * HOUR, stub.greet(Name::default()));
+    assert!(call.await.is_err());
+}
+
 async fn replies_alone(
     channel: impl Service<
         tonic::codegen::http::Request<Body>,
