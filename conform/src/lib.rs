@@ -24,7 +24,7 @@
 //! | A backend that is ill gets no calls, until it recovers; all are told of each change. | [Health checking] | balances over the dead; the server's half, with faults | [`health`] | 16 |
 //! | What each channel, server and connection does can be read at any time. | [Debugging] | says nothing | [`channelz`] | 17 |
 //! | A server stops without losing a call, and in time. | [Graceful shutdown] | waits for a stream without an end; a dropped server's connections go on | [`shutdown`] | 18 |
-//! | A dead peer is found in time; one that pings too often is sent away. | [Keepalive] | no limits on pings, idleness or age | [`keepalive`] | 19 |
+//! | A dead peer is found in time; one that pings too often is sent away. | [Keepalive] | no limit on pings or idleness; at its max age, with a grace, no GOAWAY | [`keepalive`] | 19 |
 //! | Each call is measured, by names that every dashboard knows. | [OpenTelemetry metrics] | measures nothing | [`metrics`] | 20 |
 //! | What servers write down of one trace can be put together. | [Trace Context] | passes nothing on | [`trace_context`] | 20 |
 //!
