@@ -3,7 +3,7 @@
 //! One module a promise, one feature a module. Each module begins with its promise and the
 //! promise's source, says what tonic 0.14.9 does instead, and shows itself in an example that runs.
 //! Each has a test `tonic_alone_…` that fails on the day tonic keeps the promise: then the module
-//! goes.
+//! goes. Only `framing` has none: tonic keeps that promise, where no layer can reach it.
 //!
 //! | promise | source | tonic 0.14.9 | module | lesson |
 //! |---|---|---|---|---|

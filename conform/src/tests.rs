@@ -65,6 +65,28 @@ fn each_module_is_a_feature_and_a_row() {
     }
 }
 
+#[test]
+fn each_module_shows_what_tonic_does_alone() {
+    fn shows(directory: &std::path::Path) -> bool {
+        std::fs::read_dir(directory).unwrap().any(|entry| {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                return shows(&path);
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            text.contains("fn tonic_alone_")
+        })
+    }
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let modules = FRONT_PAGE
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let without: Vec<_> = modules
+        .filter(|module| !shows(&source.join(module)))
+        .collect();
+    assert_eq!(without, ["framing"]);
+}
+
 /// One service in all layers, and out again.
 #[test]
 fn the_inner_service_can_be_reached_changed_and_taken_out() {

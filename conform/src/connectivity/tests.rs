@@ -68,6 +68,27 @@ async fn nobody_at_the_address_is_a_transient_failure_until_the_next_call() {
     }
 }
 
+/// That no method tells more is shown by the module's example that must not compile.
+#[tokio::test]
+async fn tonic_alone_is_as_ready_without_a_server_as_with_one() {
+    let server = serve(Identity::new(), replies(&[Ok(b"reply")])).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nowhere = endpoint(listener.local_addr().unwrap());
+    drop(listener);
+    let mut seen = Vec::new();
+    for (endpoint, is_there) in [(server.endpoint(), true), (nowhere, false)] {
+        let mut channel = endpoint.connect_lazy();
+        for _ in 0..2 {
+            let ready = poll_fn(|context| channel.poll_ready(context));
+            let is_ready = soon(ready).await.is_ok();
+            seen.push((is_ready, format!("{channel:?}")));
+            let called = call(channel.clone(), "hello").await;
+            assert_eq!(called.is_ok(), is_there);
+        }
+    }
+    assert_eq!(seen, vec![(true, "Channel".to_owned()); 4]);
+}
+
 type Connecting = oneshot::Receiver<TokioIo<tokio::io::DuplexStream>>;
 
 /// A connector whose connections are made as the test wants it.
