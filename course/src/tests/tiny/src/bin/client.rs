@@ -37,7 +37,7 @@ fn refused(mut stream: TcpStream) -> ! {
     }
     eprintln!("http://{} refuses", stream.peer_addr().unwrap());
     if answer.windows(3).any(|it| it == b"\x0212") {
-        eprintln!("it needs the server that `cargo 01 server` starts");
+        eprintln!("it needs a server of its own");
     }
     process::exit(1);
 }
