@@ -135,7 +135,7 @@ pub const MAX_HEADER_LIST_SIZE: u32 = 16 * 1024;
 
 /// After how much silence a connection's client is pinged: 2 hours (gRFC A9, KEEPALIVE_TIME).
 ///
-/// It gets [`keepalive::TIMEOUT`](crate::keepalive::TIMEOUT) to answer. Set
+/// It gets [`keepalive::TIMEOUT`] to answer. Set
 /// [`http2_keepalive_interval`](Server::http2_keepalive_interval) lower where dead clients hold what
 /// others need.
 pub const KEEPALIVE_TIME: Duration = Duration::from_secs(2 * 60 * 60);
