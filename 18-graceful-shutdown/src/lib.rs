@@ -3,8 +3,8 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use conform::shutdown::{Draining, Ended, Shutdown, Signals};
-use futures::{Stream, StreamExt, stream};
+use conform::shutdown::{Draining, Ended, Shutdown, Signal, Signals};
+use futures::{Stream, StreamExt, future, stream};
 use server_streaming::proto::calculator_server::{Calculator, CalculatorServer};
 use server_streaming::proto::{Integer, Number};
 use tokio::net::TcpListener;
@@ -64,10 +64,10 @@ pub async fn serve(
     shutdown.serve(server, signals).await
 }
 
-/// [`serve`] until a signal comes, with its lines on standard output.
+/// [`serve`] until [`sigterm`] has an item, with its lines on standard output.
 pub async fn work(listener: TcpListener) -> Result<(), tower::BoxError> {
     let (log, mut lines) = mpsc::channel::<String>(64);
-    let mut served = pin!(serve(listener, log, Signals::new()?));
+    let mut served = pin!(serve(listener, log, sigterm()?));
     println!("ready");
     let ended = loop {
         tokio::select! {
@@ -80,6 +80,12 @@ pub async fn work(listener: TcpListener) -> Result<(), tower::BoxError> {
     }
     println!("{ended:?}");
     Ok(())
+}
+
+/// SIGTERM; Ctrl-C on Windows too. SIGINT is for `server.rs`: of two listeners either may be first.
+fn sigterm() -> std::io::Result<impl Stream> {
+    let is_meant = |it: &Signal| future::ready(*it == Signal::Terminate || cfg!(windows));
+    Ok(Signals::new()?.filter(is_meant))
 }
 
 #[derive(Clone)]
@@ -114,10 +120,8 @@ impl Calculator for Abacus {
 #[tonic::async_trait]
 impl Restart for Abacus {
     async fn replace(&self, request: Request<ReplaceRequest>) -> Result<Response<()>, Status> {
-        if !request
-            .remote_addr()
-            .is_some_and(|it| it.ip().is_loopback())
-        {
+        let caller = request.remote_addr();
+        if caller.is_none_or(|it| !it.ip().is_loopback()) {
             return Err(Status::permission_denied("only from the same machine"));
         }
         let way = request.into_inner().way();

@@ -51,12 +51,14 @@ pub async fn supervise(listener: TcpListener) -> Result<(), BoxError> {
             _ => println!("worker {number}: {line}"),
         }
         if line == "gone" && number == worker.number {
-            return is_over
-                .then_some(())
-                .ok_or("the worker ended by itself".into());
+            let by_itself = Err("the worker ended by itself".into());
+            return if is_over { Ok(()) } else { by_itself };
         }
     }
 }
+
+/// Takes a worker's number, and a line of its.
+type Tell = Sender<(u32, String)>;
 
 struct Worker {
     number: u32,
@@ -65,11 +67,7 @@ struct Worker {
 
 impl Worker {
     /// Starts this program again, with the listening socket as its standard input.
-    fn start(
-        number: u32,
-        listener: &TcpListener,
-        tell: &Sender<(u32, String)>,
-    ) -> io::Result<Self> {
+    fn start(number: u32, listener: &TcpListener, tell: &Tell) -> io::Result<Self> {
         let mut child = Command::new(env::current_exe()?)
             .env(WORKER, "yes")
             .stdin(Stdio::from(OwnedFd::from(listener.try_clone()?)))

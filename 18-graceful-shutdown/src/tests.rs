@@ -113,6 +113,22 @@ async fn a_server_is_replaced_in_a_way_that_it_knows() {
     assert_eq!(Way::from_str_name(&line), Some(Way::Drain));
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_worker_drains_at_sigterm_and_not_at_sigint() {
+    use futures::FutureExt;
+    use rustix::process::{self, getpid, kill_process};
+
+    let mut heard = Signals::new().unwrap();
+    let mut sigterm = pin!(sigterm().unwrap());
+    for signal in [process::Signal::INT, process::Signal::TERM] {
+        kill_process(getpid(), signal).unwrap();
+        soon("the signal", heard.next()).await.unwrap();
+    }
+    assert!(sigterm.next().now_or_never().is_some());
+    assert!(sigterm.next().now_or_never().is_none());
+}
+
 #[tokio::test]
 async fn primes_have_an_end() {
     let socket = Socket::open();

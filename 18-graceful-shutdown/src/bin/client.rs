@@ -25,7 +25,7 @@ async fn run(url: String) -> Result<(), Box<dyn Error>> {
         });
         let calls = async {
             let replace = async {
-                sleep(Duration::from_millis(500)).await;
+                sleep(Duration::from_millis(250)).await;
                 restart.replace(ReplaceRequest { way: way.into() }).await
             };
             let calls = make_calls(&calculator, 200, Duration::from_millis(5));
