@@ -123,7 +123,6 @@
 //! [gRFC A17]: https://github.com/grpc/proposal/blob/master/A17-client-side-health-checking.md
 //! [connection backoff protocol]: https://github.com/grpc/grpc/blob/master/doc/connection-backoff.md
 
-mod backoff;
 mod client;
 mod pool;
 mod server;
@@ -133,7 +132,8 @@ mod server;
 #[path = "health/generated.rs"]
 pub mod pb;
 
-pub use self::backoff::{BACKOFF_JITTER, BACKOFF_MULTIPLIER, INITIAL_BACKOFF, MAX_BACKOFF};
+pub use crate::backoff::{BACKOFF_JITTER, BACKOFF_MULTIPLIER, INITIAL_BACKOFF, MAX_BACKOFF};
+
 pub use self::client::{FIRST_ANSWER_TIMEOUT, Health, HealthWatch};
 pub use self::pb::health_check_response::ServingStatus;
 pub use self::pool::Pool;

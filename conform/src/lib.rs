@@ -213,6 +213,8 @@ pub mod stream;
 #[cfg(feature = "trace_context")]
 pub mod trace_context;
 
+#[cfg(feature = "health")]
+mod backoff;
 #[cfg(any(feature = "keepalive", feature = "server"))]
 mod frames;
 #[cfg(any(feature = "cancel", feature = "deadline"))]

@@ -14,16 +14,16 @@ use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{Body as HttpBody, Bytes, Service, StdError};
 use tonic::{Code, Status};
 
+use crate::backoff::{Backoff, INITIAL_BACKOFF, MIN_CONNECT_TIMEOUT, jittered};
 use crate::error_details::SanitizeDetails;
 
 use super::ServingStatus;
-use super::backoff::{Backoff, INITIAL_BACKOFF, jittered};
 use super::pb::health_client::HealthClient;
 use super::pb::{HealthCheckRequest, HealthCheckResponse};
 
 /// How long an attempt may take to connect and to get the first answer: 20 s, the connection
 /// backoff protocol's MIN_CONNECT_TIMEOUT.
-pub const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+pub const FIRST_ANSWER_TIMEOUT: Duration = MIN_CONNECT_TIMEOUT;
 
 /// A `HealthCheckResponse` has two bytes; one of later years may have more.
 const MAX_RESPONSE: usize = 4 * 1024;
@@ -171,6 +171,7 @@ pub(super) async fn follow<S, B>(
     let channel = SanitizeDetails::new(channel);
     let mut stub = HealthClient::new(channel).max_decoding_message_size(MAX_RESPONSE);
     let mut backoff = Backoff::new();
+    let mut chance = fastrand::Rng::new();
     // A server whose Watch ends after each answer would be asked without a pause: A17 resets the
     // backoff with each answer. So no two attempts at once within a second.
     let mut at_once_from = Instant::now();
@@ -190,9 +191,9 @@ pub(super) async fn follow<S, B>(
         }
         report(Health::broken(&end));
         let next = if answered {
-            backoff = Backoff::new();
+            backoff.reset();
             let next = at_once_from.max(Instant::now());
-            at_once_from = next + jittered(INITIAL_BACKOFF);
+            at_once_from = next + jittered(INITIAL_BACKOFF, &mut chance);
             next
         } else {
             begin + backoff.next()
