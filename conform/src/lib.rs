@@ -27,6 +27,7 @@
 //! | A dead peer is found in time; one that pings too often is sent away. | [Keepalive] | no limit on pings or idleness; at its max age, with a grace, no GOAWAY | [`keepalive`] | 19 |
 //! | Each call is measured, by names that every dashboard knows. | [OpenTelemetry metrics] | measures nothing | [`metrics`] | 20 |
 //! | What servers write down of one trace can be put together. | [Trace Context] | passes nothing on | [`trace_context`] | 20 |
+//! | A channel finds its servers by a name, and hears of each change. | [Custom name resolution] | one URL, one server; refuses `dns:` | [`resolver`] | 25 |
 //!
 //! # How to depend on it
 //!
@@ -163,6 +164,7 @@
 //! [Keepalive]: https://grpc.io/docs/guides/keepalive/
 //! [OpenTelemetry metrics]: https://grpc.io/docs/guides/opentelemetry-metrics/
 //! [Trace Context]: https://www.w3.org/TR/trace-context/
+//! [Custom name resolution]: https://grpc.io/docs/guides/custom-name-resolution/
 //! [Connectivity]: https://grpc.github.io/grpc/core/md_doc_connectivity-semantics-and-api.html
 //! [gRPC over HTTP/2]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 //! [RFC 9113]: https://www.rfc-editor.org/rfc/rfc9113#section-10.5
@@ -202,6 +204,8 @@ pub mod metrics;
 pub mod panic;
 #[cfg(feature = "reflection")]
 pub mod reflection;
+#[cfg(feature = "resolver")]
+pub mod resolver;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "shutdown")]
@@ -213,7 +217,7 @@ pub mod stream;
 #[cfg(feature = "trace_context")]
 pub mod trace_context;
 
-#[cfg(feature = "health")]
+#[cfg(any(feature = "health", feature = "resolver"))]
 mod backoff;
 #[cfg(any(feature = "keepalive", feature = "server"))]
 mod frames;

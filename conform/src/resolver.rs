@@ -1,0 +1,153 @@
+//! A channel finds its servers by a name, and hears of each change.
+//!
+//! # The promise
+//!
+//! A client names what it calls; a resolver of the name's scheme says which servers that are, and
+//! says so again when they change: servers come and go without the client's connecting anew. What
+//! can't be found out at the moment takes nothing away that works. So says gRPC's guide [Custom name
+//! resolution]; names are written as [naming.md] has them, and what becomes of a service config is
+//! [gRFC A21]'s.
+//!
+//! # What tonic 0.14.9 does
+//!
+//! It has no resolver. An `Endpoint` is one URL; `dns:`, `ipv4:` and schemes of one's own are
+//! refused. The name in a URL is looked up while connecting, and the first address that answers is
+//! the only server, until its connection breaks. Several servers are a list that the program keeps up
+//! to date itself (`Channel::balance_channel`).
+//!
+//! # Example
+//!
+//! A resolver of one's own: the list comes from a [`watch`](tokio::sync::watch) channel that another
+//! part of the program keeps. ([`Manual`] is about the same, ready to be used.)
+//!
+//! ```
+//! use std::net::SocketAddr;
+//!
+//! use conform::resolver::{Backend, Resolver, Scheme, Schemes, Target, Update, Updates};
+//! use conform::resolver::UpdatesReceiver;
+//! use futures::future::BoxFuture;
+//! use tokio::sync::watch;
+//!
+//! #[derive(Clone)]
+//! struct Watched(watch::Receiver<Vec<SocketAddr>>);
+//!
+//! impl Scheme for Watched {
+//!     fn name(&self) -> &str {
+//!         "watched"
+//!     }
+//!
+//!     fn resolver(&self, _: &Target) -> Result<Box<dyn Resolver>, String> {
+//!         Ok(Box::new(self.clone()))
+//!     }
+//! }
+//!
+//! impl Resolver for Watched {
+//!     fn run(mut self: Box<Self>, updates: Updates) -> BoxFuture<'static, ()> {
+//!         Box::pin(async move {
+//!             loop {
+//!                 let list = self.0.borrow_and_update().clone();
+//!                 updates.send(Update::new(list.into_iter().map(Backend::at))).await;
+//!                 if self.0.changed().await.is_err() {
+//!                     return;
+//!                 }
+//!             }
+//!         })
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (list, watched) = watch::channel(vec!["127.0.0.1:50051".parse()?]);
+//! let schemes = Schemes::new().with(Watched(watched));
+//!
+//! // The rest is what a channel does with `watched:///greeter`.
+//! let target = schemes.target("watched:///greeter")?;
+//! assert_eq!(schemes.authority(&target)?, "greeter");
+//! let mut updates = UpdatesReceiver::spawn(schemes.build(&target)?);
+//! let first = updates.next().await.ok_or("gone")?;
+//! assert_eq!(first.update.backends?.len(), 1);
+//! first.verdict.give(true);
+//!
+//! list.send(vec!["127.0.0.1:50051".parse()?, "127.0.0.1:50052".parse()?])?;
+//! let second = updates.next().await.ok_or("gone")?;
+//! assert_eq!(second.update.backends?.len(), 2);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Targets
+//!
+//! | target | servers | `:authority` |
+//! |---|---|---|
+//! | `dns:///greeter.example:50051` | each address of the name, IPv4 and IPv6 | `greeter.example:50051` |
+//! | `greeter.example:50051`, `dns:greeter.example:50051` | the same | the same |
+//! | `greeter.example` | the same at port 443, [`DEFAULT_PORT`] | `greeter.example` |
+//! | `127.0.0.1:50051`, `[::1]:50051` | this one; nothing is looked up | as written |
+//! | `ipv4:10.0.0.1:50051,10.0.0.2:50051` | these | `10.0.0.1:50051` |
+//! | `ipv6:[::1]:50051,[::1]:50052` | these | `[::1]:50051` |
+//! | `unix:greeter.sock`, `unix:///run/greeter.sock` | this socket (Unix) | `localhost` |
+//! | `unix-abstract:greeter` | this socket without a file (Linux) | `localhost` |
+//! | `fleet:///greeter` | as the scheme of your own says | `greeter`, or what the scheme says |
+//!
+//! What is malformed is refused before anything is connected, with a sentence that says what is wrong
+//! ([`InvalidTarget`]). A port is a number; naming.md's default of 443 holds for plain text too,
+//! so write the port. The zone of an IPv6 address is a number as well: `[fe80::1%252]:50051`, where
+//! `%25` stands for `%`.
+//!
+//! # Updates
+//!
+//! A [`Resolver`] runs as one task of its channel, from the channel's first need of it to its end. It
+//! sends an [`Update`] whenever something has changed, each with all backends; the newest wins, and
+//! nothing queues up. [`Updates::send`] tells whether the channel could use it: who polls tries again
+//! after a while if not ([gRFC A21], *Behavior on receiving a new gRPC Config*, 5.2).
+//! [`Updates::asked`] tells when the channel wants a fresh answer.
+//!
+//! # What it can't do
+//!
+//! * There's no `xds:`, and no `passthrough:`.
+//! * The header `:authority` has no escapes in tonic, so a name with a `/` in it travels as
+//!   `localhost`.
+//!
+//! [Custom name resolution]: https://grpc.io/docs/guides/custom-name-resolution/
+//! [naming.md]: https://github.com/grpc/grpc/blob/master/doc/naming.md
+//! [gRFC A21]: https://github.com/grpc/proposal/blob/master/A21-service-config-error-handling.md
+
+use futures::future::BoxFuture;
+
+mod address;
+mod dns;
+mod fixed;
+mod host;
+mod manual;
+mod schemes;
+mod target;
+mod update;
+
+pub use self::address::{Address, Backend, Weight};
+pub use self::dns::{
+    Dns, LONGEST_RESOLUTION_INTERVAL, MIN_RESOLUTION_INTERVAL, RESOLUTION_TIMEOUT,
+};
+pub use self::manual::Manual;
+pub use self::schemes::{Scheme, Schemes};
+pub use self::target::{InvalidTarget, Target};
+pub use self::update::{Delivery, Update, Updates, UpdatesReceiver, Verdict};
+
+#[cfg(test)]
+mod tests;
+
+/// The port of a host that is named without one: 443 (naming.md), whether there is TLS or not.
+pub const DEFAULT_PORT: u16 = 443;
+
+/// How many backends a target or an answer of DNS may have: 1024. Of a longer answer the first are
+/// taken; a longer target is refused.
+pub const MAX_BACKENDS: usize = 1024;
+
+/// Finds out which backends a target stands for, and goes on finding out.
+pub trait Resolver: Send + 'static {
+    /// Runs until the channel ends, which drops the future; a resolver that has nothing more to say
+    /// may end before that.
+    ///
+    /// Each change is sent as an update, the first as soon as possible: the channel's first calls wait
+    /// for it. What fails is sent too, so that calls end with the reason instead of waiting.
+    fn run(self: Box<Self>, updates: Updates) -> BoxFuture<'static, ()>;
+}

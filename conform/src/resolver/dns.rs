@@ -1,0 +1,163 @@
+//! Names that DNS knows.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::resolver::{DnsResolver, Lookup};
+use super::fixed::Fixed;
+use super::host::Host;
+use super::{Resolver, Scheme, Target};
+
+mod resolver;
+mod system;
+
+/// How long after an answer the next resolution begins at the earliest: 30 s, as in grpc-go.
+pub const MIN_RESOLUTION_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long after an answer the next resolution begins at the latest, if the answer says how long it
+/// holds: 30 min.
+pub const LONGEST_RESOLUTION_INTERVAL: Duration = Duration::from_secs(30 * 60);
+
+/// How long one resolution may take: 30 s, as in grpc-go.
+pub const RESOLUTION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The scheme `dns`, with its settings: `dns:///greeter.example:50051`.
+///
+/// [`Schemes::new`](super::Schemes::new) has one with the settings that gRPC has.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use conform::resolver::{Dns, Schemes};
+///
+/// let patient = Dns::new().min_interval(Duration::from_secs(60));
+/// let schemes = Schemes::new().with(patient);
+/// # let _ = schemes;
+/// ```
+///
+/// # What is looked up
+///
+/// What the system's `getaddrinfo` says, in its order. What comes twice is taken once, and no more than
+/// [`MAX_BACKENDS`](super::MAX_BACKENDS) are taken. Each address is a backend of its own, since DNS
+/// doesn't tell which belong together ([gRFC A61]). An authority in the target, a DNS server to ask, is
+/// refused.
+///
+/// # When it's looked up
+///
+/// * At first, and when the channel asks because a connection failed.
+/// * Never sooner than [`MIN_RESOLUTION_INTERVAL`] after an answer. What the channel asks for sooner
+///   waits until then, and counts as one.
+/// * After a failure, an empty answer, or one that the channel couldn't use, without being asked: after
+///   the waits of the connection backoff, which begin with 1 s.
+///
+/// # What it doesn't do
+///
+/// Service configs in TXT records ([gRFC A2]) are not looked up, as C-core and grpc-go don't either
+/// unless they are told to, and SRV records neither.
+///
+/// [gRFC A2]: https://github.com/grpc/proposal/blob/master/A2-service-configs-in-dns.md
+/// [gRFC A61]: https://github.com/grpc/proposal/blob/master/A61-IPv4-IPv6-dualstack-backends.md
+#[derive(Debug, Clone)]
+pub struct Dns {
+    min_interval: Duration,
+    longest_interval: Duration,
+    timeout: Duration,
+    only_when_asked: bool,
+}
+
+impl Dns {
+    /// With gRPC's settings.
+    pub fn new() -> Self {
+        Self {
+            min_interval: MIN_RESOLUTION_INTERVAL,
+            longest_interval: LONGEST_RESOLUTION_INTERVAL,
+            timeout: RESOLUTION_TIMEOUT,
+            only_when_asked: false,
+        }
+    }
+
+    /// How long after an answer the next resolution begins at the earliest; by default
+    /// [`MIN_RESOLUTION_INTERVAL`]. Each channel asks for itself, so think of the DNS server before you
+    /// make it shorter.
+    pub fn min_interval(mut self, interval: Duration) -> Self {
+        self.min_interval = interval;
+        self
+    }
+
+    /// How long after an answer the next resolution begins at the latest, however long its TTL; by
+    /// default [`LONGEST_RESOLUTION_INTERVAL`]. One that is shorter than the minimum is the minimum.
+    pub fn longest_interval(mut self, interval: Duration) -> Self {
+        self.longest_interval = interval;
+        self
+    }
+
+    /// How long one resolution may take; by default [`RESOLUTION_TIMEOUT`].
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Takes no notice of TTLs, as gRPC elsewhere: what has changed is found out when a connection
+    /// fails. A server that is added gets no calls before that.
+    pub fn only_when_asked(mut self) -> Self {
+        self.only_when_asked = true;
+        self
+    }
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Scheme for Dns {
+    fn name(&self) -> &str {
+        "dns"
+    }
+
+    fn resolver(&self, target: &Target) -> Result<Box<dyn Resolver>, String> {
+        if target.endpoint().is_empty() && !target.authority().is_empty() {
+            let host = target.authority();
+            return Err(format!("there is no host in it; write dns:///{host}"));
+        }
+        let server = match target.authority() {
+            "" => None,
+            authority => Some(server(authority)?),
+        };
+        let host = Host::parse(target.endpoint())?;
+        match host {
+            Host::Address(address) => Ok(Box::new(Fixed::new([address]))),
+            Host::Name(name, port) => Ok(Box::new(DnsResolver {
+                settings: self.clone(),
+                lookup: lookup(server)?,
+                name,
+                port,
+            })),
+        }
+    }
+
+    fn authority(&self, target: &Target) -> String {
+        super::host::authority(target.endpoint())
+    }
+}
+
+/// The DNS server that a target names.
+fn server(authority: &str) -> Result<SocketAddr, String> {
+    let server = Host::parse_with_port(authority, DNS_PORT)?;
+    let reason = || format!("a DNS server is named by its IP address, not by `{authority}`");
+    server.address().ok_or_else(reason)
+}
+
+/// Where DNS servers listen.
+const DNS_PORT: u16 = 53;
+
+fn lookup(server: Option<SocketAddr>) -> Result<Arc<dyn Lookup>, String> {
+    match server {
+        None => Ok(Arc::new(system::System::default())),
+        Some(server) => Err(format!(
+            "the DNS server {server} can't be asked, only the system's"
+        )),
+    }
+}
