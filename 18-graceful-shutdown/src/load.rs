@@ -65,19 +65,19 @@ async fn square_root(
     }
 }
 
-/// Reads primes from `next` on, and tells each to `on_prime`, with how many streams it took. When a
+/// Reads primes from `next` on, and tells each to `on_prime`, with the number of its stream. When a
 /// stream breaks off or its server sends it away, goes on with the number after the last one.
 pub async fn follow_primes(
     mut calculator: CalculatorClient<Connection>,
     mut next: u64,
     mut on_prime: impl FnMut(u64, u32),
 ) -> Result<(), Status> {
-    for streams in 1.. {
+    for stream in 1.. {
         let end = async {
             let primes = calculator.primes(Integer { value: next }).await?;
             let mut primes = primes.into_inner();
             while let Some(prime) = primes.message().await? {
-                on_prime(prime.value, streams);
+                on_prime(prime.value, stream);
                 next = prime.value + 1;
             }
             Ok::<_, Status>(())

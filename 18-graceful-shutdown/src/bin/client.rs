@@ -18,10 +18,9 @@ async fn run(url: String) -> Result<(), Box<dyn Error>> {
     let calculator = CalculatorClient::new(connection.clone());
     let mut restart = RestartClient::new(connection);
     for way in [Way::Kill, Way::Drop, Way::Drain] {
-        let (mut primes, mut servers) = (Vec::new(), 0);
-        let stream = follow_primes(calculator.clone(), 2, |prime, streams| {
-            primes.push(prime);
-            servers = streams;
+        let mut primes = Vec::new();
+        let stream = follow_primes(calculator.clone(), 2, |prime, stream| {
+            primes.push((prime, stream));
         });
         let calls = async {
             let replace = async {
@@ -44,8 +43,9 @@ async fn run(url: String) -> Result<(), Box<dyn Error>> {
         let (lost, twice) = (answers.contains(&0), answers.iter().any(|count| *count > 1));
         println!("{name}: 200 calls; some lost: {lost}; some answered twice: {twice}");
         let expected = (2..).filter(|number| is_prime(*number));
-        let is_whole = primes.iter().copied().eq(expected.take(primes.len()));
-        println!("  primes in {servers} streams; without a gap: {is_whole}");
+        let is_whole = primes.iter().map(|it| it.0).eq(expected.take(primes.len()));
+        let streams = primes.chunk_by(|a, b| a.1 == b.1).count();
+        println!("  primes in {streams} streams; without a gap: {is_whole}");
     }
     Ok(())
 }
