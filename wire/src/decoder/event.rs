@@ -51,8 +51,8 @@ pub struct Call {
     pub path: String,
     /// When it began, counted from the start of the tap.
     pub began: Duration,
-    /// Whether it has a deadline: the header `grpc-timeout`.
-    pub has_deadline: bool,
+    /// How long it may take, if it has a deadline: the header `grpc-timeout`.
+    pub timeout: Option<Duration>,
 }
 
 /// One frame, taken apart.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::event::{Call, Direction, Role};
-use crate::grpc::{Descriptors, Encoding, FIRST_BYTES, Messages, Schema};
+use crate::grpc::{Descriptors, Encoding, FIRST_BYTES, Messages, Schema, timeout};
 use crate::http2::{HeaderBlock, Violation};
 
 /// How many streams are followed at once. Frames of others are still shown, but nothing is known of
@@ -192,13 +192,14 @@ impl Streams {
         let path = String::from_utf8_lossy(&path[..path.len().min(PATH_KEPT)]).into_owned();
         let content_type = block.value("content-type").unwrap_or_default();
         let plain = !is_grpc(content_type);
+        let time = block.value("grpc-timeout").map(String::from_utf8_lossy);
         let call = Call {
             number: self.calls.fetch_add(1, Ordering::Relaxed) + 1,
             connection: self.connection,
             stream: id,
             path: path.clone(),
             began: at,
-            has_deadline: block.value("grpc-timeout").is_some(),
+            timeout: time.and_then(|time| timeout(&time)),
         };
         let stream = Stream {
             call: Arc::new(call),

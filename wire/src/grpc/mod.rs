@@ -7,6 +7,7 @@ mod messages;
 mod protobuf;
 mod raw;
 mod status;
+mod timeout;
 mod validate;
 
 pub use self::descriptors::Descriptors;
@@ -18,4 +19,5 @@ pub(crate) use self::messages::{FIRST_BYTES, Messages, NoPrefix, PREFIX};
 pub(crate) use self::protobuf::{fixed32_text, fixed64_text, status_details};
 pub(crate) use self::raw::{Raw, fields, raw_text};
 pub(crate) use self::status::status_name;
+pub(crate) use self::timeout::timeout;
 pub use self::validate::Violation;

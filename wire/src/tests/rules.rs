@@ -536,6 +536,38 @@ fn compressed_messages_are_unpacked() {
 }
 
 #[test]
+fn how_long_a_call_took_is_told_where_time_matters() {
+    for (timeout, status, millis, told) in [
+        ("5S", "0", 150, ""),
+        ("5S", "0", 2_400, ""),
+        ("5S", "0", 2_600, "after about 2.5 s"),
+        ("200m", "5", 150, "after about 150 ms"),
+        ("5S", "4", 150, "after about 150 ms"),
+        ("200m", "4", 90, ""),
+        ("nonsense", "0", 60_000, ""),
+    ] {
+        let mut decoder = greeted();
+        let request = block(&[
+            (":path", "/helloworld.Greeter/SayHello"),
+            ("content-type", "application/grpc"),
+            ("grpc-timeout", timeout),
+        ]);
+        read(&mut decoder, ToServer, &frame(1, 5, 1, &request));
+        let trailers = block(&[
+            (":status", "200"),
+            ("content-type", "application/grpc"),
+            ("grpc-status", status),
+        ]);
+        let at = Duration::from_millis(millis);
+        let events = decoder.read(ToClient, &frame(1, 5, 1, &trailers), at);
+        let text = ladder(&events, Show::default());
+        assert!(text.contains("grpc-status: "), "{text}");
+        assert_eq!(text.contains("after about"), !told.is_empty(), "{text}");
+        assert!(text.contains(told), "{text}");
+    }
+}
+
+#[test]
 fn what_cannot_be_unpacked_is_named() {
     let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     bomb.write_all(&vec![0; 50_000_000]).unwrap();

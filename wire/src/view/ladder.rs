@@ -50,6 +50,9 @@ const BYTE_LINES: usize = 6;
 /// The ladder says nothing of the time of a call that took less than this.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
+/// The `grpc-status` of a call that has run out of time.
+const DEADLINE_EXCEEDED: &str = "4";
+
 /// Headers that are the same in every call, or that say nothing of it.
 const USUAL: [(&str, &str); 10] = [
     (":method", "POST"),
@@ -405,15 +408,18 @@ impl<W: Write> Ladder<W> {
         )
     }
 
-    /// How long a call took whose end has to do with time.
+    /// How long a call took whose end has to do with time. What other calls take differs from run to
+    /// run.
     fn elapsed(&mut self, frame: &Frame) -> io::Result<()> {
         let Some(call) = &frame.call else {
             return Ok(());
         };
         let took = frame.at.saturating_sub(call.began);
         let reset = frame.reset().is_some() && frame.direction == Direction::ToServer;
-        let timed = frame.is_trailers() && call.has_deadline;
-        if (timed || reset) && took >= AT_ONCE {
+        let late = frame.is_trailers()
+            && (frame.header("grpc-status").as_deref() == Some(DEADLINE_EXCEEDED)
+                || call.timeout.is_some_and(|timeout| took >= timeout / 2));
+        if (late || reset) && took >= AT_ONCE {
             self.details(frame, &format!("after about {}", roughly(took)))?;
         }
         Ok(())

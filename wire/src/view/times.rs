@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::grpc::timeout;
 use crate::text::safe;
 
 /// What a timeout comes to. One that was set is exact; one that is left over differs from run to
@@ -18,24 +19,6 @@ pub(super) fn timeout_text(value: &str) -> String {
     } else {
         format!("grpc-timeout: {shown}, which is {}", exactly(timeout))
     }
-}
-
-fn timeout(value: &str) -> Option<Duration> {
-    let (at, _) = value.char_indices().next_back()?;
-    let (digits, unit) = value.split_at(at);
-    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let number = digits.parse().ok()?;
-    Some(match unit {
-        "H" => Duration::from_secs(number * 3600),
-        "M" => Duration::from_secs(number * 60),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
-        _ => return None,
-    })
 }
 
 fn exactly(duration: Duration) -> String {
