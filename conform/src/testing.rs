@@ -1,9 +1,11 @@
 //! What tests share: a service of one method, ways to call it, and peers that speak plain HTTP/2.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use http_body::{Body as HttpBody, Frame};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -20,6 +23,7 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::codegen::http::{HeaderMap, Request, Response};
 use tonic::codegen::{BoxFuture, Service, StdError};
 use tonic::server::NamedService;
+use tonic::transport::server::Connected;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Code, Status, Streaming};
 use tonic_prost::ProstCodec;
@@ -416,6 +420,111 @@ impl Service<Request<Body>> for Readiness {
 
     fn call(&mut self, _: Request<Body>) -> Self::Future {
         std::future::pending()
+    }
+}
+
+/// A connection that writes down what it is asked to do. Takes no more than five bytes at once.
+#[derive(Clone)]
+pub(crate) struct Recorder {
+    asked: Arc<Mutex<Vec<&'static str>>>,
+    is_vectored: bool,
+}
+
+impl Recorder {
+    /// All that it can be asked.
+    pub(crate) const ALL: [&str; 5] = ["read", "write", "write vectored", "flush", "shutdown"];
+
+    pub(crate) fn new(is_vectored: bool) -> Self {
+        let asked = Arc::default();
+        Self { asked, is_vectored }
+    }
+
+    /// What it was asked so far.
+    pub(crate) fn asked(&self) -> Vec<&'static str> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    fn note(&self, what: &'static str) {
+        self.asked.lock().unwrap().push(what);
+    }
+}
+
+impl AsyncRead for Recorder {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.note("read");
+        buffer.put_slice(&b"what there is to read"[..buffer.remaining().min(21)]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Recorder {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.note("write");
+        Poll::Ready(Ok(bytes.len().min(5)))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.note("write vectored");
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        Poll::Ready(Ok(length.min(5)))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.is_vectored
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.note("flush");
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.note("shutdown");
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Connected for Recorder {
+    type ConnectInfo = &'static str;
+
+    fn connect_info(&self) -> &'static str {
+        "who it is"
+    }
+}
+
+/// Checks that a connection around another one passes on whatever it's asked, and the answers.
+pub(crate) async fn passes_on_io<IO>(wrap: impl Fn(Recorder) -> IO)
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    for is_vectored in [false, true] {
+        let recorder = Recorder::new(is_vectored);
+        let mut io = wrap(recorder.clone());
+        assert_eq!(io.is_write_vectored(), is_vectored);
+        let mut memory = [0; 30];
+        let mut buffer = ReadBuf::new(&mut memory);
+        buffer.put_slice(b"before: ");
+        let read = poll_fn(|cx| Pin::new(&mut io).poll_read(cx, &mut buffer));
+        read.await.unwrap();
+        assert_eq!(buffer.filled(), b"before: what there is to read");
+        assert_eq!(io.write(b"seven b").await.unwrap(), 5);
+        let slices = [IoSlice::new(b"a"), IoSlice::new(b"bcdefghi")];
+        assert_eq!(io.write_vectored(&slices).await.unwrap(), 5);
+        io.flush().await.unwrap();
+        io.shutdown().await.unwrap();
+        assert_eq!(recorder.asked(), Recorder::ALL);
     }
 }
 

@@ -55,7 +55,7 @@ pin_project! {
 }
 
 impl<C> Connection<C> {
-    fn new(inner: C, stages: &Stages) -> Self {
+    pub(super) fn new(inner: C, stages: &Stages) -> Self {
         Self {
             inner,
             closed: Box::pin(stages.close.clone().cancelled_owned()),

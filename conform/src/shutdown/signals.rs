@@ -20,10 +20,8 @@ pub enum Signal {
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Interrupt if cfg!(windows) => "Ctrl-C",
-            Self::Interrupt => "SIGINT",
-            Self::Terminate if cfg!(windows) => "Ctrl-Break",
-            Self::Terminate => "SIGTERM",
+            Self::Interrupt => platform::INTERRUPT,
+            Self::Terminate => platform::TERMINATE,
         })
     }
 }
@@ -69,6 +67,9 @@ mod platform {
 
     use tokio::signal::unix::{Signal, SignalKind, signal};
 
+    pub(super) const INTERRUPT: &str = "SIGINT";
+    pub(super) const TERMINATE: &str = "SIGTERM";
+
     #[derive(Debug)]
     pub(super) struct Signals {
         pub(super) interrupt: Signal,
@@ -90,6 +91,9 @@ mod platform {
     use std::io;
 
     use tokio::signal::windows::{CtrlBreak, CtrlC, ctrl_break, ctrl_c};
+
+    pub(super) const INTERRUPT: &str = "Ctrl-C";
+    pub(super) const TERMINATE: &str = "Ctrl-Break";
 
     #[derive(Debug)]
     pub(super) struct Signals {

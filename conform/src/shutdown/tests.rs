@@ -22,6 +22,8 @@ use tonic::{Code, Request, Response, Status};
 use super::*;
 use crate::testing::{post, soon};
 
+mod passes_on;
+
 /// Says what it is asked for, after as many milliseconds as that is.
 #[derive(Clone)]
 struct Slow(mpsc::UnboundedSender<&'static str>);

@@ -3,91 +3,13 @@
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::pin::Pin;
-use std::sync::Mutex;
-use std::task::{Context, Poll};
 
 use hyper::rt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
 
 use super::*;
-
-/// Writes down what it is asked to do. Takes no more than five bytes at once.
-#[derive(Clone)]
-struct Recorder {
-    asked: Arc<Mutex<Vec<&'static str>>>,
-    is_vectored: bool,
-}
-
-impl Recorder {
-    fn asked(&self, what: &'static str) {
-        self.asked.lock().unwrap().push(what);
-    }
-}
-
-impl AsyncRead for Recorder {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.asked("read");
-        buffer.put_slice(&b"what there is to read"[..buffer.remaining().min(21)]);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Recorder {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.asked("write");
-        Poll::Ready(Ok(bytes.len().min(5)))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.asked("write vectored");
-        let length: usize = slices.iter().map(|slice| slice.len()).sum();
-        Poll::Ready(Ok(length.min(5)))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.is_vectored
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.asked("flush");
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.asked("shutdown");
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Connected for Recorder {
-    type ConnectInfo = &'static str;
-
-    fn connect_info(&self) -> &'static str {
-        "who it is"
-    }
-}
-
-const ALL: [&str; 5] = ["read", "write", "write vectored", "flush", "shutdown"];
-
-fn recorder(is_vectored: bool) -> Recorder {
-    Recorder {
-        asked: Arc::default(),
-        is_vectored,
-    }
-}
+use crate::testing::Recorder;
 
 /// Bytes sent and received.
 fn bytes(channelz: &Channelz) -> [String; 2] {
@@ -100,7 +22,7 @@ fn bytes(channelz: &Channelz) -> [String; 2] {
 async fn a_connection_of_a_server() {
     for is_vectored in [false, true] {
         let channelz = Channelz::new();
-        let recorder = recorder(is_vectored);
+        let recorder = Recorder::new(is_vectored);
         let connections = futures::stream::iter([Ok::<_, io::Error>(recorder.clone())]);
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], 50051));
         let mut incoming = channelz.server("server").incoming(address, connections);
@@ -126,7 +48,7 @@ async fn a_connection_of_a_server() {
         assert_eq!(bytes(&channelz), ["10", "21"]);
         AsyncWriteExt::flush(&mut io).await.unwrap();
         AsyncWriteExt::shutdown(&mut io).await.unwrap();
-        assert_eq!(*recorder.asked.lock().unwrap(), ALL);
+        assert_eq!(recorder.asked(), Recorder::ALL);
     }
 }
 
@@ -134,7 +56,7 @@ async fn a_connection_of_a_server() {
 async fn a_connection_of_a_client() {
     for is_vectored in [false, true] {
         let channelz = Channelz::new();
-        let recorder = recorder(is_vectored);
+        let recorder = Recorder::new(is_vectored);
         let made = TokioIo::new(recorder.clone());
         let mut made = Some(made);
         let connector = tower::service_fn(move |_: Uri| {
@@ -172,8 +94,8 @@ async fn a_connection_of_a_client() {
         poll_fn(|cx| rt::Write::poll_shutdown(Pin::new(&mut io), cx))
             .await
             .unwrap();
-        let mut expected = ALL.to_vec();
+        let mut expected = Recorder::ALL.to_vec();
         expected.insert(0, "read");
-        assert_eq!(*recorder.asked.lock().unwrap(), expected);
+        assert_eq!(recorder.asked(), expected);
     }
 }
