@@ -29,7 +29,7 @@ use crate::frames::FrameScanner;
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A year, since tokio's timer can't count to infinity.
-const NEVER: Duration = LONGEST.saturating_mul(365);
+pub(super) const NEVER: Duration = LONGEST.saturating_mul(365);
 
 type OnThrottled = Arc<dyn Fn(Duration) + Send + Sync>;
 
@@ -104,10 +104,15 @@ impl ClientKeepalive {
         connector.set_keepalive_interval(endpoint.get_tcp_keepalive_interval());
         connector.set_keepalive_retries(endpoint.get_tcp_keepalive_retries());
         connector.set_connect_timeout(endpoint.get_connect_timeout());
-        // Only beside pings: gRFC A18.
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        connector.set_tcp_user_timeout((self.time < NEVER).then_some(self.timeout));
+        connector.set_tcp_user_timeout(self.tcp_user_timeout());
         self.connect_with_connector_lazy(endpoint, connector)
+    }
+
+    /// Only beside pings: gRFC A18.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn tcp_user_timeout(&self) -> Option<Duration> {
+        (self.time < NEVER).then_some(self.timeout)
     }
 
     /// The same over connections that `connector` makes.
@@ -182,8 +187,8 @@ impl Shared {
 }
 
 /// What a connection has to tell its channel.
-#[derive(Clone)]
-struct Throttle {
+#[derive(Clone, Default)]
+pub(super) struct Throttle {
     shared: std::sync::Weak<Shared>,
     generation: u64,
 }
@@ -348,17 +353,13 @@ where
         let throttle = self.throttle.clone();
         Box::pin(async move {
             let io = TokioIo::new(connecting.await.map_err(Into::into)?);
-            Ok(TokioIo::new(Ear {
-                io,
-                frames: Some((FrameScanner::default(), false)),
-                throttle,
-            }))
+            Ok(TokioIo::new(Ear::new(io, throttle)))
         })
     }
 }
 
 /// A connection that hears a GOAWAY with `too_many_pings`.
-struct Ear<IO> {
+pub(super) struct Ear<IO> {
     io: IO,
     /// And whether the first one has come. `None` once there is nothing more to hear.
     frames: Option<(FrameScanner, bool)>,
@@ -366,6 +367,14 @@ struct Ear<IO> {
 }
 
 impl<IO> Ear<IO> {
+    pub(super) fn new(io: IO, throttle: Throttle) -> Self {
+        Self {
+            io,
+            frames: Some((FrameScanner::default(), false)),
+            throttle,
+        }
+    }
+
     fn hear(&mut self, mut bytes: &[u8]) {
         while let Some((frames, has_begun)) = &mut self.frames {
             let Some(frame) = frames.next_frame(&mut bytes) else {

@@ -111,15 +111,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Enforced<IO> {
             if due < self.timer.deadline() || self.timer.is_elapsed() {
                 self.timer.as_mut().reset(due);
             }
+            // Set for something that has passed by, it is set anew in the next round.
             if self.timer.as_mut().poll(context).is_pending() {
                 return Ok(());
-            }
-            if due > Instant::now() {
-                // It was set for something that has passed by.
-                self.timer.as_mut().reset(due);
-                if self.timer.as_mut().poll(context).is_pending() {
-                    return Ok(());
-                }
             }
         }
     }

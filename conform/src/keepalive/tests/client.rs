@@ -1,7 +1,10 @@
 //! What a client does about servers that are dead, or that want fewer pings.
 
 use super::*;
+use crate::keepalive::client::{Ear, Throttle};
 use crate::status::ClientStatusLayer;
+use crate::testing::passes_on_io;
+use tonic::codegen::{Body as _, http};
 use tower::Layer;
 
 fn endpoint() -> Endpoint {
@@ -344,4 +347,67 @@ async fn over_tcp_calls_pass() {
         .await
         .unwrap()
         .unwrap();
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[test]
+fn tcp_has_the_timeout_of_pings_and_none_without_them() {
+    use crate::keepalive::client::NEVER;
+
+    let timeout = |time| ClientKeepalive::new(time).tcp_user_timeout();
+    assert_eq!(timeout(seconds(30)), Some(TIMEOUT));
+    assert_eq!(timeout(NEVER), None);
+    assert_eq!(timeout(Duration::MAX), None);
+    let keepalive = ClientKeepalive::new(seconds(30)).timeout(seconds(7));
+    assert_eq!(keepalive.tcp_user_timeout(), Some(seconds(7)));
+}
+
+#[tokio::test]
+async fn what_it_hears_is_passed_on() {
+    passes_on_io(|io| Ear::new(io, Throttle::default())).await;
+}
+
+/// Fails before it is asked to connect.
+#[derive(Clone)]
+struct Unready;
+
+impl Service<http::Uri> for Unready {
+    type Response = TokioIo<DuplexStream>;
+    type Error = io::Error;
+    type Future = std::future::Ready<io::Result<Self::Response>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<io::Result<()>> {
+        std::task::Poll::Ready(Err(io::Error::other("no more connections")))
+    }
+
+    fn call(&mut self, _: http::Uri) -> Self::Future {
+        std::future::ready(Err(io::Error::other("asked all the same")))
+    }
+}
+
+#[tokio::test]
+async fn a_connector_is_asked_whether_it_is_ready() {
+    let channel =
+        ClientKeepalive::new(Duration::MAX).connect_with_connector_lazy(endpoint(), Unready);
+    let status = GreeterClient::new(channel).greet(Name::default()).await;
+    let shown = format!("{:?}", status.unwrap_err());
+    assert!(shown.contains("no more connections"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_reply_of_nothing_but_headers_tells_that_it_is_over() {
+    let server = start(|enforce| enforce);
+    let keepalive = ClientKeepalive::new(seconds(30));
+    let shown = format!("{keepalive:?}");
+    assert!(shown.starts_with("ClientKeepalive { time: 30s, timeout: 20s, "));
+    let mut channel = keepalive.connect_with_connector_lazy(endpoint(), server.connector());
+    let request = http::Request::post("http://memory/greeter.v1.Greeter/Unheard")
+        .header("content-type", "application/grpc")
+        .body(Body::empty());
+    let reply = channel.ready().await.unwrap().call(request.unwrap());
+    assert_eq!(format!("{reply:?}"), "ResponseFuture { .. }");
+    let body = reply.await.unwrap().into_body();
+    assert_eq!(format!("{body:?}"), "KeepaliveBody { .. }");
+    assert!(body.is_end_stream());
+    assert_eq!(body.size_hint().exact(), Some(0));
 }

@@ -3,7 +3,9 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::*;
-use crate::keepalive::limits::Settings;
+use crate::keepalive::connection::OnClose;
+use crate::keepalive::limits::{PingSettings, Settings};
+use crate::testing::passes_on_io;
 
 /// An enforced end, and the other one.
 fn pair(size: usize, settings: Settings) -> (Enforced<DuplexStream>, Raw) {
@@ -81,7 +83,7 @@ async fn wherever_a_write_is_cut_frames_stay_whole() {
     }
     let bytes = written.concat();
     for split in 0..=bytes.len() {
-        for (size, is_vectored) in [(64, false), (1024, false), (1024, true)] {
+        for (size, is_vectored) in [(64, false), (64, true), (1024, false), (1024, true)] {
             let frames = interrupted(size, is_vectored, &bytes, split).await;
             let kinds: Vec<_> = frames.iter().map(|frame| frame.kind).collect();
             let at = kinds
@@ -189,6 +191,212 @@ async fn after_the_last_farewell_nothing_of_the_server_is_sent() {
         .unwrap()
         .unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+}
+
+#[tokio::test]
+async fn without_limits_everything_is_passed_on() {
+    passes_on_io(|io| Enforced::new(io, Settings::NONE, None)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_frame_is_written_at_once() {
+    let (mut server, mut client) = pair(1024, idle());
+    client.send(&opening()).await;
+    client_speaks(&mut server).await;
+    let settings = frame(SETTINGS, 0, 0, &[]);
+    let (before, after) = settings.split_at(4);
+    assert_eq!(server.write(before).await.unwrap(), 4);
+    // The first farewell waits for its place from here on.
+    let _ = timeout(seconds(61), server.read_u8()).await;
+    let more = [after, &settings].concat();
+    assert_eq!(server.write(&more).await.unwrap(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_written_to_by_the_library_alone_is_given_up_after_20_seconds() {
+    let (mut server, _client) = pair(64, Settings::idle(Duration::MAX));
+    let begin = Instant::now();
+    let written = timeout(HOUR, server.write_all(&[0; 100])).await;
+    assert_eq!(
+        written.unwrap().unwrap_err().kind(),
+        io::ErrorKind::TimedOut
+    );
+    assert_eq!(begin.elapsed().as_secs(), 20);
+}
+
+/// Lets a client and a server send, in this order, and tells when the first farewell comes.
+async fn told_after(steps: &[(&str, Vec<u8>)]) -> u64 {
+    let (mut server, mut client) = pair(1024, idle());
+    let begin = Instant::now();
+    client.send(&opening()).await;
+    client_speaks(&mut server).await;
+    server.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+    for (who, bytes) in steps {
+        sleep(seconds(10)).await;
+        if *who == "server" {
+            server.write_all(bytes).await.unwrap();
+        } else {
+            client.send(bytes).await;
+            server.read_exact(&mut vec![0; bytes.len()]).await.unwrap();
+        }
+    }
+    let reading = async {
+        let _ = timeout(HOUR, server.read_u8()).await;
+    };
+    let telling = async {
+        while client.frame().await.unwrap().kind != GOAWAY {}
+        begin.elapsed().as_secs()
+    };
+    tokio::select! {
+        () = reading => u64::MAX,
+        told = telling => told,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_no_call_changes_no_idleness() {
+    let begun = ("client", frame(HEADERS, END_HEADERS, 1, b"a call"));
+    let ended = ("server", frame(HEADERS, END_HEADERS | END_STREAM, 1, b"ok"));
+    let reset = [0, 0, 0, 8];
+    let server_reset = ("server", frame(RST_STREAM, 0, 1, &reset));
+    let client_reset = ("client", frame(RST_STREAM, 0, 1, &reset));
+    let trailers = (
+        "client",
+        frame(HEADERS, END_HEADERS | END_STREAM, 1, b"done"),
+    );
+    // Each step is 10 seconds after the one before, and 60 seconds without a call are the limit.
+    for (steps, expected) in [
+        (vec![], 60),
+        (vec![begun.clone(), ended.clone()], 80),
+        (vec![begun.clone(), server_reset.clone()], 80),
+        // Trailers of a call that the server has ended begin none.
+        (vec![begun.clone(), ended.clone(), trailers], 80),
+        // Neither does the reset of a call that is over, or never was, end one.
+        (vec![begun, ended, client_reset.clone()], 80),
+        (vec![client_reset], 60),
+        (vec![server_reset], 60),
+    ] {
+        assert_eq!(told_after(&steps).await, expected, "{steps:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_closes_says_whether_its_ping_was_answered() {
+    let ping = frame(PING, 0, 0, b"are you?");
+    let ack = frame(PING, ACK, 0, b"are you?");
+    for (sent, received, expected) in [
+        (&ping, &[][..], Closed::NoAnswer),
+        (&ping, &ack[..], Closed::ByServer),
+        // The answer to the client's own.
+        (&ack, &[], Closed::ByServer),
+    ] {
+        let closed = tell(|on_close| async move {
+            let (client, server) = duplex(1024);
+            let mut client = Raw(client);
+            let mut server = Enforced::new(server, Settings::NONE, Some(on_close));
+            client.send(&opening()).await;
+            client_speaks(&mut server).await;
+            server.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+            server.write_all(sent).await.unwrap();
+            client.send(received).await;
+            server
+                .read_exact(&mut vec![0; received.len()])
+                .await
+                .unwrap();
+            // There is something to read, and no place to read it to.
+            client.send(b"more").await;
+            assert_eq!(server.read(&mut []).await.unwrap(), 0);
+        });
+        assert_eq!(closed.await, [expected]);
+    }
+}
+
+/// What is told of how the connections of `test` have ended.
+async fn tell<F: Future<Output = ()>>(test: impl FnOnce(OnClose) -> F) -> Vec<Closed> {
+    let closed: Arc<Mutex<Vec<_>>> = Arc::default();
+    let log = closed.clone();
+    test(Arc::new(move |why| log.lock().unwrap().push(why))).await;
+    closed.lock().unwrap().clone()
+}
+
+/// A connection on which everything fails.
+struct Failing(io::ErrorKind);
+
+impl AsyncRead for Failing {
+    fn poll_read(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        _: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::task::Poll::Ready(Err(self.0.into()))
+    }
+}
+
+impl AsyncWrite for Failing {
+    fn poll_write(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        _: &[u8],
+    ) -> std::task::Poll<io::Result<usize>> {
+        std::task::Poll::Ready(Err(self.0.into()))
+    }
+
+    fn poll_flush(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn an_error_tells_who_has_closed() {
+    for (error, expected) in [
+        (io::ErrorKind::BrokenPipe, Closed::ByPeer),
+        (io::ErrorKind::ConnectionAborted, Closed::ByPeer),
+        (io::ErrorKind::ConnectionReset, Closed::ByPeer),
+        // As TCP_USER_TIMEOUT has it.
+        (io::ErrorKind::TimedOut, Closed::Broken),
+    ] {
+        let closed = tell(|on_close| async move {
+            let failing = || Enforced::new(Failing(error), Settings::NONE, Some(on_close.clone()));
+            failing().read_u8().await.unwrap_err();
+            failing().write_u8(0).await.unwrap_err();
+        });
+        assert_eq!(closed.await, [expected; 2]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_pinged_too_often_has_time_to_read_why() {
+    let pings = PingSettings {
+        min_time: HOUR,
+        without_calls: false,
+    };
+    let settings = Settings {
+        pings: Some(pings),
+        ..Settings::NONE
+    };
+    let (mut server, mut client) = pair(1024, settings);
+    client.send(&opening()).await;
+    client_speaks(&mut server).await;
+    server.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+    for _ in 0..4 {
+        client.ping().await;
+    }
+    server.read_exact(&mut [0; 4 * 17]).await.unwrap();
+    // It stays while the client does, for two seconds at most.
+    assert!(timeout(seconds(1), server.read_u8()).await.is_err());
+    assert_eq!(goaway(&client.next().await.unwrap()).2, "too_many_pings");
+    drop(client);
+    assert_eq!(server.read(&mut [0]).await.unwrap(), 0);
 }
 
 /// A connection that takes so many bytes at a time.

@@ -15,6 +15,14 @@ async fn ping_often(server: &Running, times: u32, every: Duration, with_call: bo
     raw
 }
 
+#[test]
+fn its_numbers_are_shown() {
+    let enforce = enforce(stream::empty::<io::Result<DuplexStream>>());
+    let shown = format!("{:?}", enforce.max_connection_idle(seconds(7)));
+    assert!(shown.starts_with("Enforce { incoming: Empty"), "{shown}");
+    assert!(shown.contains("max_idle: 7s"), "{shown}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_third_ping_too_early_ends_the_connection_and_its_calls() {
     let server = start(|enforce| enforce);
@@ -227,6 +235,8 @@ async fn a_client_that_does_not_answer_has_five_seconds() {
     let mut raw = server.raw().await;
     raw.farewell().await;
     let begin = Instant::now();
+    // The answer to another ping isn't the one.
+    raw.send(&frame(PING, ACK, 0, b"are you?")).await;
     assert_eq!(goaway(&raw.next().await.unwrap()).0, 0);
     assert_eq!(begin.elapsed().as_secs(), 5);
     // It is still there, but the server doesn't wait for it for ever.
@@ -358,13 +368,18 @@ fn with_keepalive(server: Server) -> Server {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_takes_nothing_is_given_up() {
-    let server = start(|enforce| enforce.write_timeout(seconds(15)));
-    let raw = stuck(&server).await;
-    sleep(seconds(14)).await;
-    assert!(server.closed().is_empty());
-    sleep(seconds(2)).await;
-    assert_eq!(server.closed(), [Closed::WriteTimeout]);
-    drop(raw);
+    for (timeout, after) in [(None, 20), (Some(15), 15)] {
+        let server = start(|enforce| match timeout {
+            Some(timeout) => enforce.write_timeout(seconds(timeout)),
+            None => enforce,
+        });
+        let raw = stuck(&server).await;
+        sleep(seconds(after - 1)).await;
+        assert!(server.closed().is_empty());
+        sleep(seconds(2)).await;
+        assert_eq!(server.closed(), [Closed::WriteTimeout]);
+        drop(raw);
+    }
 }
 
 #[tokio::test(start_paused = true)]
