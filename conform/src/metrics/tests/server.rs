@@ -286,9 +286,11 @@ async fn bodies_tell_their_size_and_their_end() {
             b"\0\0\0\0\x01x",
         )))
     };
-    let service = tower::service_fn(move |request: Request<Body>| async move {
+    let service = tower::service_fn(move |mut request: Request<Body>| async move {
         assert_eq!(request.body().size_hint().exact(), Some(6));
         assert!(!request.body().is_end_stream());
+        request.body_mut().frame().await.unwrap().unwrap();
+        assert!(request.body().is_end_stream());
         Ok::<_, StdError>(Response::new(full()))
     });
     let response = layer.layer(service).oneshot(request_with(full())).await;
