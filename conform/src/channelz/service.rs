@@ -99,11 +99,13 @@ impl Channelz for ChannelzService {
 
 /// How many entries the next page has.
 fn limit(max_results: i64) -> Result<usize, Status> {
+    if max_results < 0 {
+        return Err(Status::invalid_argument("max_results is negative"));
+    }
     match usize::try_from(max_results) {
-        Ok(0) => Ok(MAX_PAGE),
-        Ok(limit) => Ok(limit.min(MAX_PAGE)),
-        Err(_) if max_results > 0 => Ok(MAX_PAGE),
-        Err(_) => Err(Status::invalid_argument("max_results is negative")),
+        Ok(limit @ 1..) => Ok(limit.min(MAX_PAGE)),
+        // Or more than fits.
+        _ => Ok(MAX_PAGE),
     }
 }
 

@@ -52,6 +52,16 @@ fn newest_socket(channelz: &Channelz) -> pb::SocketData {
     newest.to_pb(false).data.unwrap()
 }
 
+#[test]
+fn a_moment_is_told_to_the_nanosecond() {
+    let nanos = || std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as i64;
+    let before = nanos();
+    let told = super::moment::Moment::now().timestamp().unwrap();
+    assert!((0..1_000_000_000).contains(&told.nanos), "{told:?}");
+    let told = told.seconds * 1_000_000_000 + i64::from(told.nanos);
+    assert!((before..=nanos()).contains(&told));
+}
+
 /// The descriptions of events.
 fn events(trace: Option<pb::ChannelTrace>) -> Vec<String> {
     let events = trace.unwrap().events.into_iter();

@@ -321,6 +321,11 @@ fn entries_go_with_the_last_of_whoever_has_them() {
     assert_eq!(counts(), (1, 0));
     drop(layer);
     assert_eq!(counts(), (0, 0));
+    drop(channelz.server("server"));
+    // Nor is their place kept.
+    let registry = &channelz.registry;
+    let shown = format!("{:?}, {:?}", registry.servers, registry.channels);
+    assert_eq!(shown, "0 entries, 0 entries");
 }
 
 #[tokio::test]

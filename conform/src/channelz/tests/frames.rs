@@ -348,7 +348,12 @@ async fn the_last_times_are_those_of_streams_and_messages_by_direction() {
         let is_client = role == Role::Client;
         let begun = [is_client, !is_client, false, false];
         assert_eq!(is_some(&connection), begun);
-        connection.this(&frame(DATA, 0, 1, &framed(b""))).await;
+        // When a message has begun, it hasn't passed.
+        let message = framed(b"");
+        let (before, after) = message.split_at(3);
+        connection.this(&frame(DATA, 0, 1, before)).await;
+        assert_eq!(is_some(&connection), begun);
+        connection.this(&frame(DATA, 0, 1, after)).await;
         assert_eq!(is_some(&connection), [is_client, !is_client, true, false]);
         connection.peer(&frame(DATA, 0, 1, &framed(b""))).await;
         assert_eq!(is_some(&connection), [is_client, !is_client, true, true]);

@@ -306,6 +306,8 @@ fn no_more_than_so_many_entries_are_listed() {
     assert_eq!(channelz.registry.channels.all().len(), MAX_ENTRIES - 1);
     kept.push(channelz.channel("room again"));
     assert_eq!(channelz.registry.channels.all().len(), MAX_ENTRIES);
+    kept.push(channelz.channel("one too many"));
+    assert_eq!(format!("{:?}", channelz.registry.channels), "16384 entries");
 }
 
 #[test]
