@@ -171,7 +171,7 @@ impl Verify for Jwt {
 }
 
 /// In words that contain nothing of the token.
-fn reason(error: &ErrorKind) -> String {
+pub(super) fn reason(error: &ErrorKind) -> String {
     let reason = match error {
         ErrorKind::InvalidSignature => "a token with a wrong signature",
         ErrorKind::InvalidAlgorithm | ErrorKind::UnsupportedAlgorithm => {

@@ -137,9 +137,8 @@ impl Source {
         self.is_possible &= self.size <= KEPT;
         match bytes {
             Some(bytes) if self.is_possible => self.kept.push_back(bytes.clone()),
-            // What is still to be sent by the second attempt stays.
-            _ if self.attempts == 1 => self.kept.clear(),
-            _ => {}
+            // The second attempt has sent what was kept, before anything else comes.
+            _ => self.kept.clear(),
         }
     }
 }

@@ -23,6 +23,8 @@ mod authentication;
 mod cache;
 mod call;
 mod jwt;
+mod provider;
+mod replay;
 mod tls;
 
 /// A certification authority.

@@ -152,6 +152,16 @@ async fn every_refusal_is_the_same_for_the_caller_and_for_all_kinds_of_call() {
             "can't be read",
         ),
         (
+            "as much as is looked at",
+            Some(format!("Bearer {}", "a".repeat(MAX_TOKEN - 7))),
+            "can't be read",
+        ),
+        (
+            "a byte more",
+            Some(format!("Bearer {}", "a".repeat(MAX_TOKEN - 6))),
+            "a token of 8193 bytes, more than 8192",
+        ),
+        (
             "a megabyte",
             Some(megabyte),
             "a token of 1048583 bytes, more than 8192",

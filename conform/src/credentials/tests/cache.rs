@@ -56,6 +56,8 @@ async fn a_hundred_calls_at_once_fetch_one_token() {
     );
     let clone = cache.clone();
     assert_eq!(token(&clone).await, "Bearer token 1");
+    // Nor is another one on its way.
+    sleep(Duration::from_secs(2)).await;
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }
 
@@ -111,8 +113,13 @@ async fn how_early_it_is_renewed_can_be_set() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_may_be_valid_for_ever() {
-    let (cache, _) = counted(Duration::MAX, Duration::ZERO);
+    let (cache, count) = counted(Duration::MAX, Duration::ZERO);
     assert_eq!(token(&cache).await, "Bearer token 1");
+    // Which is a year.
+    advance(HOUR * 24 * 364).await;
+    assert_eq!(token(&cache).await, "Bearer token 1");
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(count.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test(start_paused = true)]

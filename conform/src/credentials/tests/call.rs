@@ -86,6 +86,36 @@ fn cache(tokens: &'static [&'static str]) -> TokenCache {
     })
 }
 
+/// Has something new whenever it is refused.
+struct Renewed;
+
+#[tonic::async_trait]
+impl CallCredentials for Renewed {
+    async fn metadata(&self, _: &CallInfo) -> Result<MetadataMap, Status> {
+        Ok(MetadataMap::new())
+    }
+
+    fn refused(&self, _: &MetadataMap) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_second_try_is_worth_it_if_any_of_the_credentials_is_new() {
+    let fixed = || Fixed("ticket", "1");
+    for (credentials, expected) in [
+        (Composite::new(), false),
+        // Unless they say so, credentials are always the same.
+        (Composite::new().and(fixed()), false),
+        (Composite::new().and(fixed()).and(Renewed), true),
+        (Composite::new().and(Renewed).and(fixed()), true),
+        (Composite::new().and(Renewed).and(Renewed), true),
+    ] {
+        let refused = credentials.refused(&MetadataMap::new());
+        assert_eq!(refused, expected, "{credentials:?}");
+    }
+}
+
 #[tokio::test]
 async fn every_call_carries_the_token() {
     let log = Arc::default();

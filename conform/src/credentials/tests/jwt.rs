@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::errors::ErrorKind;
 use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::signature::{
@@ -12,6 +13,7 @@ use ring::signature::{
 use serde_json::{Value, json};
 
 use super::*;
+use crate::credentials::jwt::reason;
 
 /// A token for Ann until the year 2100, signed with a key of RSA that is gone, and its public key.
 const RS256: &str = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJkZXNrIiwiYXVkIjoiY2FsY3VsYXR\
@@ -352,10 +354,25 @@ fn what_can_not_be_a_key_is_refused_at_once() {
         (JwtKey::Es256(vec![2; 65]), es256),
         (JwtKey::Rs256(Vec::new()), rs256),
         (JwtKey::Rs256(framed), rs256),
+        // No more than 2048 bits with their frame, so fewer bits.
+        (JwtKey::Rs256(rsa[..256].to_vec()), rs256),
     ] {
         let error = Jwt::new(key, "desk", "calculator").unwrap_err();
         let error = error.to_string();
         assert!(error.starts_with(&format!("{begin} has to ")), "{error}");
+    }
+}
+
+/// Which other cryptography than this module's may find out only then.
+#[test]
+fn a_key_that_turns_out_to_be_none_is_not_blamed_on_the_token() {
+    for error in [
+        ErrorKind::InvalidEddsaKey,
+        ErrorKind::InvalidEcdsaKey,
+        ErrorKind::InvalidRsaKey(String::new()),
+        ErrorKind::InvalidKeyFormat,
+    ] {
+        assert_eq!(reason(&error), "the key that checks tokens can't be used");
     }
 }
 

@@ -1,10 +1,14 @@
 //! Handshakes that succeed, fail, take too long, or aren't any.
 
 use std::error::Error;
+use std::future::poll_fn;
 use std::io;
 use std::iter;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper::rt;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -17,7 +21,7 @@ use tower::layer::util::Identity as NoLayer;
 
 use super::*;
 use crate::status::{ClientStatusLayer, explain};
-use crate::testing::{call, peer, replies, serve, soon, unary};
+use crate::testing::{Recorder, call, peer, replies, serve, soon, unary};
 
 const REPLY: &[Result<&[u8], Code>] = &[Ok(b"reply")];
 
@@ -409,5 +413,68 @@ async fn the_settings_of_tcp_are_those_of_the_endpoint() {
         assert_eq!(connection.inner().nodelay().unwrap(), is_set);
         let socket = socket2::SockRef::from(connection.inner());
         assert_eq!(socket.keepalive().unwrap(), is_set);
+    }
+}
+
+/// A connection to an `https://` URL, before the first byte.
+async fn checked(inner: Recorder) -> CheckedIo<TokioIo<Recorder>> {
+    let connector = tower::service_fn(move |_| {
+        std::future::ready(Ok::<_, io::Error>(TokioIo::new(inner.clone())))
+    });
+    let url = Uri::from_static("https://localhost");
+    CheckedConnector::new(connector).call(url).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_checked_connection_is_flushed_and_vectored_as_what_is_inside() {
+    for is_vectored in [false, true] {
+        let recorder = Recorder::new(is_vectored);
+        let mut io = checked(recorder.clone()).await;
+        assert_eq!(rt::Write::is_write_vectored(&io), is_vectored);
+        poll_fn(|cx| rt::Write::poll_flush(Pin::new(&mut io), cx))
+            .await
+            .unwrap();
+        assert_eq!(recorder.asked(), ["flush"]);
+    }
+}
+
+#[tokio::test]
+async fn to_have_written_nothing_is_not_to_have_begun() {
+    let mut io = checked(Recorder::new(true)).await;
+    let nothing = poll_fn(|cx| rt::Write::poll_write(Pin::new(&mut io), cx, b"")).await;
+    assert_eq!(nothing.unwrap(), 0);
+    let nothing = poll_fn(|cx| rt::Write::poll_write_vectored(Pin::new(&mut io), cx, &[])).await;
+    assert_eq!(nothing.unwrap(), 0);
+    let plain = poll_fn(|cx| rt::Write::poll_write(Pin::new(&mut io), cx, b"PRI *")).await;
+    assert_eq!(
+        plain.unwrap_err().to_string(),
+        "https:// asks for TLS, and this client has no TLS settings"
+    );
+}
+
+#[test]
+fn a_checked_connector_is_as_ready_as_what_is_inside() {
+    let mut connector = CheckedConnector::new(Unready);
+    let cx = &mut Context::from_waker(std::task::Waker::noop());
+    let Poll::Ready(Err(error)) = connector.poll_ready(cx) else {
+        panic!("it can't be ready");
+    };
+    assert_eq!(error.to_string(), "no more connections");
+}
+
+/// Fails before it is asked to connect.
+struct Unready;
+
+impl Service<Uri> for Unready {
+    type Response = TokioIo<Recorder>;
+    type Error = io::Error;
+    type Future = std::future::Pending<io::Result<Self::Response>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(io::Error::other("no more connections")))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        std::future::pending()
     }
 }
