@@ -4,25 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::socket::Socket;
+use crate::frames::{
+    ACK, DATA, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, Prefix, RST_STREAM, SETTINGS,
+};
 use crate::framing::MessageScanner;
-
-/// How every HTTP/2 connection begins. RFC 9113, section 3.4.
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The type of a TLS record in a handshake: what a connection with TLS begins with. RFC 8446, 5.1.
 const TLS_HANDSHAKE: u8 = 22;
 
-/// The types of frames. RFC 9113, section 6.
-const DATA: u8 = 0x0;
-const HEADERS: u8 = 0x1;
-const RST_STREAM: u8 = 0x3;
-const SETTINGS: u8 = 0x4;
-const PING: u8 = 0x6;
-const GOAWAY: u8 = 0x7;
 const WINDOW_UPDATE: u8 = 0x8;
 
-const END_STREAM: u8 = 0x1;
-const ACK: u8 = 0x1;
 const PADDED: u8 = 0x8;
 
 const MAX_CONCURRENT_STREAMS: u16 = 0x3;
@@ -106,15 +97,15 @@ struct NotHttp2 {
 enum Direction {
     /// So many bytes of the preface have come.
     Preface(usize),
-    /// So many bytes of a frame's header have come.
-    Header([u8; 9], usize),
+    /// What has come of a frame's header.
+    Header(Prefix<9>),
     /// A frame's payload.
     Payload(Frame),
 }
 
 impl Default for Direction {
     fn default() -> Self {
-        Self::Header([0; 9], 0)
+        Self::Header(Prefix::default())
     }
 }
 
@@ -159,13 +150,9 @@ impl Direction {
                     }
                     bytes = rest;
                 }
-                Self::Header(header, filled) => {
-                    if let Some(place) = header.get_mut(*filled) {
-                        *place = byte;
-                    }
-                    *filled += 1;
-                    if *filled == header.len() {
-                        *self = Self::Payload(Frame::new(*header));
+                Self::Header(header) => {
+                    if let Some(header) = header.push(byte) {
+                        *self = Self::Payload(Frame::new(header));
                     }
                     bytes = rest;
                 }

@@ -8,16 +8,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Closed;
-use crate::frames::{Frame, FrameScanner, HEADERS, PREFACE};
-
-const DATA: u8 = 0x0;
-const RST_STREAM: u8 = 0x3;
-const SETTINGS: u8 = 0x4;
-const PING: u8 = 0x6;
-const GOAWAY: u8 = 0x7;
-
-const ACK: u8 = 0x1;
-const END_STREAM: u8 = 0x1;
+use crate::frames::{
+    ACK, DATA, END_STREAM, Frame, FrameScanner, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM,
+    SETTINGS,
+};
 
 /// RFC 9113, section 7.
 const NO_ERROR: u32 = 0x0;
