@@ -14,7 +14,7 @@
 //!
 //! # What tonic 0.14.9 does
 //!
-//! * It answers any number of pings, and sees nothing in a GOAWAY that asks for fewer.
+//! * It answers any number of pings and of SETTINGS, and sees nothing in a GOAWAY that asks for fewer.
 //! * It has no limit by idleness. [`max_connection_age`] has no jitter, and with a grace beside it no
 //!   GOAWAY is sent: the calls that are open then are cut.
 //! * A client sends no pings for replies that have outlived the last handle of their channel: the
@@ -85,6 +85,9 @@
 //!   [`min_ping_time`](Enforce::min_ping_time) after the one before; with no call open and
 //!   [`permit_without_calls`](Enforce::permit_without_calls) off, less than two hours. Headers and
 //!   messages that the server sends set this back.
+//! * *Answers*: HTTP/2 has the server answer each SETTINGS and each PING, which costs the client nothing
+//!   (CVE-2019-9512, CVE-2019-9515). Past 2,000 of them, and 100 more a second, and one more for each
+//!   piece that the server sends, the connection ends with ENHANCE_YOUR_CALM. This limit is always on.
 //! * *Idle* and *age*: GOAWAY, which refuses nothing yet, and a ping. Once that is answered (or after
 //!   five seconds) the client knows; calls that waited behind its answer may still come for a second.
 //!   Once the calls that it had begun by then are over, or the grace is, the connection ends with a
@@ -174,6 +177,8 @@ pub enum Closed {
     WriteTimeout,
     /// The client sent more pings than it may.
     TooManyPings,
+    /// The client sent more SETTINGS and pings than anybody needs, each of which has to be answered.
+    TooManyAnswers,
     /// It had no calls for [`Enforce::max_connection_idle`].
     MaxIdle,
     /// It was older than [`Enforce::max_connection_age`].
@@ -189,6 +194,7 @@ impl fmt::Display for Closed {
             Self::NoAnswer => "no answer to a ping",
             Self::WriteTimeout => "the client takes nothing",
             Self::TooManyPings => "too_many_pings",
+            Self::TooManyAnswers => "too_many_answers",
             Self::MaxIdle => "max_idle",
             Self::MaxAge => "max_age",
         })

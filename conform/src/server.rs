@@ -16,6 +16,7 @@
 //! * There is no limit on connections, and no time by which one has to begin a call, or the next one.
 //!   Two thousand silent ones are kept for ever; a process with 128 descriptors is full after two
 //!   hundred. So are those whose client has lost power.
+//! * A peer may send SETTINGS and pings without end, and each is answered (CVE-2019-9515, -9512).
 //! * An error in accepting, such as a lack of descriptors, is tried again at once: the server
 //!   spins.
 //! * A listener that is handed over is served without TCP_NODELAY.
@@ -71,6 +72,8 @@
 //! limit for a message. Lower [`max_concurrent_streams`](Server::max_concurrent_streams), or the
 //! service's `max_decoding_message_size`, if that is too much; beside it there are 1 MiB of
 //! received bytes (hyper's window), and 16 KiB of headers for each call.
+//!
+//! Frames that have to be answered are counted as [`keepalive`](crate::keepalive) has it.
 //!
 //! # What it doesn't do
 //!

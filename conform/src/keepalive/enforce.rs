@@ -52,7 +52,8 @@ where
 
 impl<I> Enforce<I> {
     /// The least time between two pings of a client: 5 minutes, if it isn't set
-    /// (PERMIT_KEEPALIVE_TIME). [`Duration::ZERO`] permits any number while a call is open.
+    /// (PERMIT_KEEPALIVE_TIME). [`Duration::ZERO`] permits any number while a call is open, up to what is
+    /// borne of [frames to answer](super).
     ///
     /// Leave clients some room: set it lower than what they are told to use.
     pub fn min_ping_time(mut self, time: Duration) -> Self {

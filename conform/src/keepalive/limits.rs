@@ -38,6 +38,13 @@ const WITHOUT_CALLS: Duration = Duration::from_secs(2 * 60 * 60);
 /// So many pings too early are borne. gRFC A8, *Server Enforcement*.
 const MAX_PING_STRIKES: u32 = 2;
 
+/// How many frames that have to be answered a client may send at once, beyond what the pace below
+/// allows. None needs so many: SETTINGS are sent once or twice, pings every few seconds.
+const ANSWERS: u32 = 2000;
+
+/// For each so much time one more.
+const PER_ANSWER: Duration = Duration::from_millis(10);
+
 /// The numbers of an [`Enforce`](super::Enforce).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
@@ -50,7 +57,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Nothing but idleness is limited, and how long the peer may take nothing.
+    /// Nothing more than idleness is limited, and how long the peer may take nothing.
     #[cfg(feature = "server")]
     pub(crate) fn idle(max_idle: Duration) -> Self {
         Self {
@@ -60,7 +67,7 @@ impl Settings {
         }
     }
 
-    /// Nothing is limited.
+    /// Nothing is limited but the frames that have to be answered.
     pub(super) const NONE: Self = Self {
         pings: None,
         max_idle: Duration::MAX,
@@ -103,6 +110,7 @@ pub(super) struct Limits {
     idle_since: Instant,
     aged_at: Option<Instant>,
     pings: Pings,
+    answers: Answers,
     /// The server has sent a ping, and nothing came since.
     pub(super) is_unanswered: bool,
     ending: Ending,
@@ -150,6 +158,7 @@ impl Limits {
             idle_since: now,
             aged_at: now.checked_add(with_jitter(settings.max_age)),
             pings: Pings::default(),
+            answers: Answers::new(now),
             is_unanswered: false,
             ending: Ending::NotYet,
         }
@@ -196,7 +205,9 @@ impl Limits {
                 }
             }
             RST_STREAM => self.call_is_over(frame.stream, now),
+            SETTINGS if !frame.has(ACK) => self.answers.asked(now),
             PING if !frame.has(ACK) => {
+                self.answers.asked(now);
                 if let Some(settings) = self.settings.pings {
                     self.pings.came(settings, self.open.is_empty(), now);
                 }
@@ -214,6 +225,7 @@ impl Limits {
             match frame.kind {
                 DATA | HEADERS => {
                     self.pings.reset();
+                    self.answers.give_back();
                     if frame.has(END_STREAM) {
                         self.call_is_over(frame.stream, now);
                     }
@@ -259,6 +271,11 @@ impl Limits {
             self.ending = Ending::Closed;
             let goaway = self.goaway(self.last_stream, ENHANCE_YOUR_CALM, "too_many_pings");
             return Some(Step::Close(goaway, Closed::TooManyPings));
+        }
+        if self.answers.are_too_many {
+            self.ending = Ending::Closed;
+            let goaway = self.goaway(self.last_stream, ENHANCE_YOUR_CALM, "too_many_answers");
+            return Some(Step::Close(goaway, Closed::TooManyAnswers));
         }
         if self.due().is_none_or(|due| due > now) {
             return None;
@@ -364,6 +381,37 @@ impl Pings {
         if self.strikes <= MAX_PING_STRIKES {
             *self = Self::default();
         }
+    }
+}
+
+/// Frames that HTTP/2 makes the server answer, at once and one by one: SETTINGS and PING. Endless
+/// ones cost the client nothing (CVE-2019-9512, CVE-2019-9515); h2 keeps no count of them.
+///
+/// Whoever measures the line pings once for each piece of a message: what the server sends pays for
+/// an answer too.
+#[derive(Debug)]
+struct Answers {
+    /// When those so far are paid for, one in [`PER_ANSWER`].
+    paid_at: Instant,
+    are_too_many: bool,
+}
+
+impl Answers {
+    fn new(now: Instant) -> Self {
+        Self {
+            paid_at: now,
+            are_too_many: false,
+        }
+    }
+
+    fn asked(&mut self, now: Instant) {
+        self.paid_at = self.paid_at.max(now) + PER_ANSWER;
+        self.are_too_many |= self.paid_at - now > PER_ANSWER * ANSWERS;
+    }
+
+    fn give_back(&mut self) {
+        let earlier = self.paid_at.checked_sub(PER_ANSWER);
+        self.paid_at = earlier.unwrap_or(self.paid_at);
     }
 }
 

@@ -127,6 +127,88 @@ async fn a_flood_of_pings_that_nobody_reads_ends_too() {
     assert_eq!(server.closed(), [Closed::TooManyPings]);
 }
 
+/// So many frames that have to be answered may come at once.
+const ANSWERS: usize = 2000;
+
+#[tokio::test(start_paused = true)]
+async fn more_settings_and_pings_than_anybody_needs_end_the_connection() {
+    let any = |enforce: Enforce<_>| {
+        let enforce = enforce.min_ping_time(Duration::ZERO);
+        enforce.permit_without_calls(true)
+    };
+    let (settings, ping) = (frame(SETTINGS, 0, 0, &[]), frame(PING, 0, 0, b"are you?"));
+    let both = [settings.clone(), ping.clone()].concat();
+    // The opening has one.
+    for (what, flood) in [
+        ("settings", settings.repeat(ANSWERS - 1)),
+        ("pings", ping.repeat(ANSWERS - 1)),
+        ("both", [both.repeat(ANSWERS / 2 - 1), ping].concat()),
+    ] {
+        let server = start(any);
+        let mut raw = server.raw().await;
+        raw.call(1, "GreetAll", "").await;
+        raw.send(&flood).await;
+        assert!(raw.stays_open(HOUR).await, "{what}");
+        assert!(server.closed().is_empty(), "{what}");
+        let mut raw = server.raw().await;
+        raw.call(1, "GreetAll", "").await;
+        raw.send(&flood).await;
+        raw.send(&settings).await;
+        let rest = timeout(HOUR, raw.rest()).await.unwrap();
+        assert_eq!(rest.len(), 1, "{what}: {rest:?}");
+        let expected = (1, ENHANCE_YOUR_CALM, "too_many_answers");
+        assert_eq!(goaway(&rest[0]), expected, "{what}");
+        drop(raw);
+        sleep(seconds(1)).await;
+        assert_eq!(server.closed(), [Closed::TooManyAnswers], "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_settings_a_second_are_answered() {
+    for (pause, stays) in [(10, true), (9, false)] {
+        let server = start(|enforce| enforce);
+        let mut raw = server.raw().await;
+        // At nine milliseconds it takes ten times as many.
+        for _ in 0..11 * ANSWERS {
+            raw.send(&frame(SETTINGS, 0, 0, &[])).await;
+            sleep(Duration::from_millis(pause)).await;
+            let mut answers = [0; 64];
+            let _ = timeout(Duration::ZERO, raw.0.read(&mut answers)).await;
+        }
+        assert_eq!(raw.stays_open(HOUR).await, stays, "{pause}");
+    }
+}
+
+/// As clients do that measure how much the line holds.
+#[tokio::test(start_paused = true)]
+async fn a_ping_for_each_piece_that_the_server_sends_is_answered() {
+    let server = start(|enforce| enforce.min_ping_time(Duration::ZERO));
+    let mut raw = server.raw().await;
+    raw.open_window().await;
+    raw.call(1, "GreetOften", "0").await;
+    let begin = Instant::now();
+    for _ in 0..2 * ANSWERS {
+        while raw.next().await.unwrap().kind != DATA {}
+        raw.ping().await;
+    }
+    assert!(begin.elapsed() < seconds(1));
+    assert!(server.closed().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn tonic_alone_answers_any_number_of_settings() {
+    let server = start_alone(Server::builder());
+    let mut raw = server.raw().await;
+    for _ in 0..50 {
+        raw.send(&frame(SETTINGS, 0, 0, &[]).repeat(ANSWERS)).await;
+        for _ in 0..ANSWERS {
+            while raw.frame().await.unwrap().kind != SETTINGS {}
+        }
+    }
+    assert!(raw.stays_open(HOUR).await);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_calls_is_sent_away_and_closed() {
     let server = start(|enforce| enforce.max_connection_idle(seconds(60)));

@@ -139,3 +139,27 @@ async fn headers_past_the_limit_are_refused() {
         assert_eq!(answered, is_refused, "{frames:?}");
     }
 }
+
+#[tokio::test]
+async fn settings_without_end_are_too_many_and_others_are_served() {
+    let server = start(|incoming| incoming).await;
+    let mut stub = server.stub().await;
+    soon(stub.greet(Name::default())).await.unwrap();
+    let settings = frame(SETTINGS, 0, 0, &[]).repeat(1000);
+    let mut raw = Raw::connect(&server).await;
+    raw.send(&[opening(), settings.repeat(3)].concat()).await;
+    let mut last = None;
+    while let Some(frame) = raw.frame().await {
+        last = Some(frame);
+    }
+    let last = last.unwrap();
+    assert_eq!((last.kind, last.reason()), (GOAWAY, ENHANCE_YOUR_CALM));
+    assert_eq!(last.payload[8..], *b"too_many_answers");
+    // Whose answers are read, so that the server goes on reading.
+    let (mut read, mut write) = Raw::connect(&server).await.0.into_split();
+    write.write_all(&opening()).await.unwrap();
+    let flood = async { while write.write_all(&settings).await.is_ok() {} };
+    let mut answers = Vec::new();
+    let _ = soon(async { tokio::join!(flood, read.read_to_end(&mut answers)) }).await;
+    soon(stub.greet(Name::default())).await.unwrap();
+}
