@@ -96,7 +96,8 @@
 //!
 //! [`server_tls`] and [`client_tls`] are tonic's settings with a limit of time. tonic makes handshakes
 //! beside each other, so a slow one holds nobody up; wrap the listener in `server::incoming`, so that
-//! there aren't too many of them.
+//! there aren't too many of them. [`accept_tls`] makes the handshakes below tonic, where
+//! [`keepalive::enforce`](crate::keepalive::enforce) sees what is inside.
 //!
 //! [`connect`] and [`connect_lazy`] put a [`CheckedConnector`] below the channel. Whoever mixes up
 //! `http://` and `https://` then reads that in a sentence.
@@ -140,6 +141,7 @@
 //! [Authentication]: https://grpc.io/docs/guides/auth/
 //! [statuscodes.md]: https://grpc.github.io/grpc/core/md_doc_statuscodes.html
 
+mod accept;
 mod authentication;
 mod cache;
 mod call;
@@ -149,6 +151,9 @@ mod replay;
 mod tls;
 mod token;
 
+pub use tokio_rustls::rustls;
+
+pub use self::accept::accept_tls;
 pub use self::authentication::{Authentication, AuthenticationLayer, RefusedCall, VERIFY_TIMEOUT};
 pub use self::cache::{FETCH_TIMEOUT, FetchedToken, PAUSE, RENEW_BEFORE, TokenCache};
 pub use self::call::{

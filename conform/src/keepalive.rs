@@ -115,10 +115,10 @@
 //!
 //! # What it can't do
 //!
-//! * Inside TLS nothing can be seen from outside. So [`enforce`] does nothing around connections
-//!   that tonic itself makes TLS of (`tls_config`), and a client with `tls_config` pings, but doesn't
-//!   hear `too_many_pings`. It works above TLS: where a stream of accepted TLS connections is what's
-//!   enforced, and where the connector makes the TLS.
+//! * Inside TLS nothing can be seen from outside. Around connections that tonic itself makes TLS of
+//!   (`tls_config`), [`enforce`] keeps [`write_timeout`](Enforce::write_timeout) and nothing else. Put it
+//!   around [`credentials::accept_tls`], and all of it works. A client with `tls_config` pings and finds
+//!   a dead server in time, but doesn't hear `too_many_pings`, unless its connector makes the TLS.
 //! * HTTP/1 has no pings and no GOAWAY: such connections pass as they are.
 //! * h2 logs a warning at the answer to the ping that follows a GOAWAY, one a connection: "recv PING
 //!   ack that we never sent".
@@ -129,6 +129,7 @@
 //! [A8]: https://github.com/grpc/proposal/blob/master/A8-client-side-keepalive.md
 //! [A9]: https://github.com/grpc/proposal/blob/master/A9-server-side-conn-mgt.md
 //! [A18]: https://github.com/grpc/proposal/blob/master/A18-tcp-user-timeout.md
+//! [`credentials::accept_tls`]: crate::credentials::accept_tls
 //! [`max_connection_age`]: tonic::transport::Server::max_connection_age
 //! [`http2_keepalive_interval`]: tonic::transport::Server::http2_keepalive_interval
 //! [`http2_keep_alive_interval`]: tonic::transport::Endpoint::http2_keep_alive_interval

@@ -88,8 +88,8 @@
 //!   512 × 200 × 4 MiB, more than any machine has. The product of the three numbers is yours to
 //!   choose.
 //! * Inside TLS a call can't be seen from here: the time then covers the handshake, up to the first
-//!   byte after it, and idleness has no limit. Put [`enforce`](crate::keepalive::enforce) around the
-//!   accepted TLS connections for that.
+//!   byte after it, and neither idleness nor frames to answer have a limit. Put
+//!   [`enforce`](crate::keepalive::enforce) around [`accept_tls`](crate::credentials::accept_tls) for that.
 //! * A client that connects early and calls late is disconnected in between, and connects again
 //!   when it calls. A call in the very moment of closing fails, as it does whenever a connection
 //!   closes. A client that connects again at once though it has nothing to call, as balancing

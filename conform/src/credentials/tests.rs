@@ -19,6 +19,7 @@ use tower::Layer;
 use super::*;
 use crate::testing::{Handler, Served, Test};
 
+mod accept;
 mod authentication;
 mod cache;
 mod call;
@@ -48,6 +49,11 @@ impl Authority {
 
     /// A certificate for `name`, valid from `begin` to `end`, in years.
     fn certify_for(&self, name: &str, begin: i32, end: i32) -> Identity {
+        let (certificate, key) = self.certify_pem(name, begin, end);
+        Identity::from_pem(certificate, key)
+    }
+
+    fn certify_pem(&self, name: &str, begin: i32, end: i32) -> (String, String) {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.not_before = date_time_ymd(begin, 1, 1);
         params.not_after = date_time_ymd(end, 1, 1);
@@ -57,7 +63,7 @@ impl Authority {
         ];
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
-        Identity::from_pem(certificate.pem(), key.serialize_pem())
+        (certificate.pem(), key.serialize_pem())
     }
 
     fn certify(&self, name: &str) -> Identity {

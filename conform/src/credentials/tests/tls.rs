@@ -72,7 +72,7 @@ async fn a_certificate_that_is_not_good_is_refused_with_the_reason() {
 
 /// Answers with the names in the client's certificate.
 #[derive(Clone, Copy)]
-struct Names;
+pub(super) struct Names;
 
 #[tonic::async_trait]
 impl Verify for Names {
