@@ -135,8 +135,9 @@
 //! * Keys aren't fetched (JWKS), and don't change while the server runs.
 //! * A client's certificate isn't checked against a list of revoked ones. With rustls's own
 //!   `WebPkiClientVerifier` that's possible, but tonic doesn't take one.
-//! * Headers longer than the server's limit, a token of a megabyte among them, are answered by HTTP/2
-//!   with 431 before any layer sees them.
+//! * Headers longer than the server's limit are answered by HTTP/2 with 431 before any layer sees them:
+//!   INTERNAL for the caller. A token of a megabyte ends the whole connection, after some 100 KB of it:
+//!   UNAVAILABLE.
 //!
 //! [Authentication]: https://grpc.io/docs/guides/auth/
 //! [statuscodes.md]: https://grpc.github.io/grpc/core/md_doc_statuscodes.html

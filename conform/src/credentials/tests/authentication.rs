@@ -8,6 +8,7 @@ use futures::StreamExt;
 use greeter::greeter_client::GreeterClient;
 use greeter::greeter_server::{Greeter, GreeterServer};
 use greeter::{Greeting, Name};
+use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status, Streaming};
@@ -15,6 +16,7 @@ use tower::layer::util::Identity as NoLayer;
 
 use super::jwt::{Case, cases};
 use super::*;
+use crate::status::ClientStatusLayer;
 use crate::testing::{PATH, framed, post, replies, serve, soon, stream};
 
 type Replies = tonic::codegen::BoxStream<Greeting>;
@@ -337,6 +339,82 @@ async fn a_call_ends_when_its_token_expires() {
             "{PATH}: refused: the credentials expired while the call ran"
         )]
     );
+}
+
+/// Each is refused by the first limit that it passes: that of tokens, that of headers (16 KiB), and
+/// that of header blocks, where the connection ends.
+#[tokio::test]
+async fn a_token_of_a_megabyte_is_refused_with_a_status_and_others_are_served() {
+    let (key, valid, _) = cases();
+    let (ca, log, calls) = (Authority::new(), Log::default(), Counting::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!(
+        "https://localhost:{}",
+        listener.local_addr().unwrap().port()
+    );
+    let jwt = Jwt::new(key, "desk", "calculator").unwrap();
+    let server = crate::server::builder()
+        .tls_config(server_tls(ca.certify("localhost")))
+        .unwrap()
+        .layer(AuthenticationLayer::new(jwt, log.write()))
+        .add_service(GreeterServer::new(calls.clone()))
+        .serve_with_incoming(crate::server::incoming(listener));
+    let _server = Served::new(([127, 0, 0, 1], 0).into(), server.map(drop));
+    let endpoint = Endpoint::from_shared(url).unwrap();
+    let endpoint = endpoint.tls_config(client_tls(ca.certificate())).unwrap();
+    let channel = || ClientStatusLayer::new().layer(connect_lazy(&endpoint));
+    let other = channel();
+    let valid = format!("Bearer {}", valid.as_str());
+    for (length, expected) in [
+        (9_000, (Code::Unauthenticated, UNAUTHENTICATED)),
+        (20_000, (Code::Internal, "431")),
+        (1_000_000, (Code::Unavailable, "connection lost")),
+    ] {
+        let token = format!("Bearer {}", "x".repeat(length));
+        for answer in each_kind(channel(), Some(&token)).await {
+            let status = answer.unwrap_err();
+            let (code, message) = expected;
+            let said = (status.code(), status.message().contains(message));
+            assert_eq!(said, (code, true), "{length}: {status}");
+        }
+        for answer in each_kind(other.clone(), Some(&valid)).await {
+            assert_eq!(answer.unwrap(), "ann", "{length}");
+        }
+    }
+    assert_eq!(log.take().len(), 4, "the others get no further than HTTP/2");
+    assert_eq!(calls.0.load(Ordering::SeqCst), 12);
+}
+
+/// Counted at the other end of a pipe that holds no more than it's told to.
+#[tokio::test]
+async fn of_a_token_without_end_no_more_is_read_than_a_few_frames() {
+    let layer = AuthenticationLayer::new(Until(None), |_| {});
+    let (mut client, accepted) = tokio::io::duplex(1024);
+    let incoming = futures::stream::iter([Ok::<_, std::io::Error>(accepted)]);
+    let server = crate::server::builder()
+        .layer(layer)
+        .add_service(GreeterServer::new(Counting::default()))
+        .serve_with_incoming(incoming.chain(futures::stream::pending()));
+    let _server = Served::new(([127, 0, 0, 1], 0).into(), server.map(drop));
+    let frame = |kind: u8, stream: u8, payload: &[u8]| {
+        let [_, a, b, c] = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&[a, b, c, kind, 0, 0, 0, 0, stream], payload].concat()
+    };
+    let mut written = 0;
+    let mut send = async |bytes: Vec<u8>| {
+        let sent = soon(client.write_all(&bytes)).await;
+        written += bytes.len();
+        sent
+    };
+    send([&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(4, 0, &[])].concat())
+        .await
+        .unwrap();
+    // A header `authorization` (23 in HPACK's table) of a gigabyte.
+    let begin = [0x0f, 8, 0x7f, 0x81, 0xff, 0xff, 0xff, 0x03];
+    send(frame(1, 1, &begin)).await.unwrap();
+    let piece = frame(9, 1, &[b'x'; 16_384]);
+    while send(piece.clone()).await.is_ok() {}
+    assert!(written < 300_000, "{written}");
 }
 
 /// The same before the headers: an upload that lasts.
