@@ -28,6 +28,7 @@
 //! | Each call is measured, by names that every dashboard knows. | [OpenTelemetry metrics] | measures nothing | [`metrics`] | 20 |
 //! | What servers write down of one trace can be put together. | [Trace Context] | passes nothing on | [`trace_context`] | 20 |
 //! | A channel finds its servers by a name, and hears of each change. | [Custom name resolution] | one URL, one server; refuses `dns:` | [`resolver`] | 25 |
+//! | A backend tells how busy it is, and gets calls accordingly. | [Custom backend metrics] | no report with a reply; knows no weights | [`orca`] | 28 |
 //!
 //! # How to depend on it
 //!
@@ -54,6 +55,8 @@
 //! `deadline` covers the wait for a healthy backend. Around the channels in it stand only layers
 //! that a Watch needs too, and that let it last: no default timeout, and no limit on the server.
 //! `channelz` stands beside `metrics`, for the same reason; a subchannel's layer next to its channel.
+//! `orca` stands next to the handlers on a server, beside `metadata`, and next to the channel on a
+//! client.
 //! `keepalive` is no layer: `enforce` stands around the server's connections, and
 //! `ClientKeepalive` makes the channel that the client's layers stand around.
 //!
@@ -165,6 +168,7 @@
 //! [OpenTelemetry metrics]: https://grpc.io/docs/guides/opentelemetry-metrics/
 //! [Trace Context]: https://www.w3.org/TR/trace-context/
 //! [Custom name resolution]: https://grpc.io/docs/guides/custom-name-resolution/
+//! [Custom backend metrics]: https://grpc.io/docs/guides/custom-backend-metrics/
 //! [Connectivity]: https://grpc.github.io/grpc/core/md_doc_connectivity-semantics-and-api.html
 //! [gRPC over HTTP/2]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 //! [RFC 9113]: https://www.rfc-editor.org/rfc/rfc9113#section-10.5
@@ -200,6 +204,8 @@ pub mod metadata;
 pub mod method_policy;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+#[cfg(feature = "orca")]
+pub mod orca;
 #[cfg(feature = "panic")]
 pub mod panic;
 #[cfg(feature = "reflection")]
@@ -217,7 +223,7 @@ pub mod stream;
 #[cfg(feature = "trace_context")]
 pub mod trace_context;
 
-#[cfg(any(feature = "health", feature = "resolver"))]
+#[cfg(any(feature = "health", feature = "orca", feature = "resolver"))]
 mod backoff;
 #[cfg(any(feature = "keepalive", feature = "server"))]
 mod frames;

@@ -126,6 +126,8 @@ fn the_inner_service_can_be_reached_changed_and_taken_out() {
         crate::method_policy::MethodPolicyLayer::<()>::new(Default::default()),
         crate::metrics::ClientMetricsLayer::new(&meter, "localhost"),
         crate::metrics::ServerMetricsLayer::new(&meter),
+        crate::orca::ClientOrcaLayer::on_report(drop),
+        crate::orca::ServerOrcaLayer::new(),
         crate::panic::CatchPanicLayer::new(),
         crate::status::ClientStatusLayer::new(),
         crate::channelz::Channelz::new().server("server").layer(),
