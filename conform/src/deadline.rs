@@ -111,6 +111,8 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+#[cfg(feature = "retry")]
+use tonic::codegen::http::HeaderMap;
 use tonic::{Request, Status};
 
 pub(crate) mod body;
@@ -139,6 +141,7 @@ impl Deadline {
     }
 
     /// The deadline of the call that `request` belongs to, as [`ServerDeadlineLayer`] has set it.
+    /// The layers below a [`ClientDeadlineLayer`] find it in the same place.
     ///
     /// `None` if the caller set no deadline and the layer has no limit, or if there is no layer.
     pub fn of<T>(request: &Request<T>) -> Option<Self> {
@@ -167,6 +170,12 @@ impl Deadline {
         }
     }
 
+    /// Tells a server the time that is left.
+    #[cfg(feature = "retry")]
+    pub(crate) fn write(self, headers: &mut HeaderMap) {
+        timeout::write(self.remaining(), headers);
+    }
+
     fn instant(self) -> Instant {
         self.0
     }
@@ -179,6 +188,6 @@ impl Deadline {
 }
 
 /// How a call ends whose deadline has passed.
-fn exceeded() -> Status {
+pub(crate) fn exceeded() -> Status {
     Status::deadline_exceeded("the deadline has passed")
 }

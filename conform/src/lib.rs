@@ -27,6 +27,7 @@
 //! | A dead peer is found in time; one that pings too often is sent away. | [Keepalive] | no limit on pings or idleness; at its max age, with a grace, no GOAWAY | [`keepalive`] | 19 |
 //! | Each call is measured, by names that every dashboard knows. | [OpenTelemetry metrics] | measures nothing | [`metrics`] | 20 |
 //! | What servers write down of one trace can be put together. | [Trace Context] | passes nothing on | [`trace_context`] | 20 |
+//! | A call that fails is made again, as its policy and the server say; one that nobody has seen, in any case. | [Retry] | makes none again | [`retry`] | 22 |
 //! | A channel finds its servers by a name, and hears of each change. | [Custom name resolution] | one URL, one server; refuses `dns:` | [`resolver`] | 25 |
 //! | A backend tells how busy it is, and gets calls accordingly. | [Custom backend metrics] | no report with a reply; knows no weights | [`orca`] | 28 |
 //!
@@ -46,7 +47,8 @@
 //! what the others answer too. On a client, from the outside in: `deadline` covers
 //! everything, then `cancel`; nothing that decodes an error's details may stand between
 //! `error_details` and the channel, and `message_limit`, `status` and `metadata`, which come
-//! next, don't. On a server `panic` covers everything, `shutdown` stands right inside of it;
+//! next, don't. `retry` stands below `deadline` and `cancel`, and above `status`: what is below it sees each
+//! attempt. On a server `panic` covers everything, `shutdown` stands right inside of it;
 //! `deadline` stops the rest; then `cancel`, `message_limit`, and `metadata` next to the handler. Who calls, and whether they may, comes
 //! right below `deadline`: `credentials`, then `method_policy`. On a client `credentials` stands
 //! there too, so that the deadline covers fetching a token.
@@ -159,6 +161,7 @@
 //! [Status codes]: https://grpc.github.io/grpc/core/md_doc_statuscodes.html
 //! [Error handling]: https://grpc.io/docs/guides/error/
 //! [Metadata]: https://grpc.io/docs/guides/metadata/
+//! [Retry]: https://grpc.io/docs/guides/retry/
 //! [Authentication]: https://grpc.io/docs/guides/auth/
 //! [Reflection]: https://grpc.io/docs/guides/reflection/
 //! [Health checking]: https://grpc.io/docs/guides/health-checking/
@@ -212,6 +215,8 @@ pub mod panic;
 pub mod reflection;
 #[cfg(feature = "resolver")]
 pub mod resolver;
+#[cfg(feature = "retry")]
+pub mod retry;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "shutdown")]
@@ -223,10 +228,14 @@ pub mod stream;
 #[cfg(feature = "trace_context")]
 pub mod trace_context;
 
+#[cfg(feature = "retry")]
+mod attempts;
 #[cfg(any(feature = "health", feature = "orca", feature = "resolver"))]
 mod backoff;
 #[cfg(any(feature = "keepalive", feature = "server"))]
 mod frames;
+#[cfg(feature = "retry")]
+mod replay;
 #[cfg(any(feature = "cancel", feature = "deadline"))]
 mod upload;
 

@@ -86,9 +86,11 @@ mod on_end;
 mod text;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-pub use self::connection::never_sent;
+pub use self::connection::{NotSent, never_sent};
+#[cfg(feature = "retry")]
+pub(crate) use self::connection::{Reach, reach};
 pub use self::http::code_from_http;
 pub use self::on_end::OnEnd;
 #[cfg(feature = "reflection")]

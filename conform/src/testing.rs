@@ -407,7 +407,8 @@ where
 }
 
 /// A service that is as ready as it's told to be.
-pub(crate) struct Readiness(Poll<Result<(), &'static str>>);
+#[derive(Clone)]
+pub(crate) struct Readiness(pub(crate) Poll<Result<(), &'static str>>);
 
 impl Service<Request<Body>> for Readiness {
     type Response = Response<Body>;

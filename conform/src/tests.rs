@@ -129,6 +129,7 @@ fn the_inner_service_can_be_reached_changed_and_taken_out() {
         crate::orca::ClientOrcaLayer::on_report(drop),
         crate::orca::ServerOrcaLayer::new(),
         crate::panic::CatchPanicLayer::new(),
+        crate::retry::RetryLayer::new(),
         crate::status::ClientStatusLayer::new(),
         crate::channelz::Channelz::new().server("server").layer(),
     );

@@ -245,6 +245,7 @@ where
                     if *waited || !timeout::is_set(request.headers()) {
                         timeout::write(deadline.remaining(), request.headers_mut());
                     }
+                    request.extensions_mut().insert(deadline);
                     let expired = sleep_until(deadline.instant());
                     request = request.map(|body| upload::until(body, expired));
                 }

@@ -1,6 +1,7 @@
 //! Tells what happened to the connection from what the peer says of one call.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::iter;
 
@@ -11,7 +12,7 @@ use tonic::{ConnectError, Status, TimeoutExpired, transport};
 /// else.
 pub(super) fn verdict(error: &(dyn Error + 'static)) -> Option<Status> {
     let mut in_transport = false;
-    for error in iter::successors(Some(error), |&error| error.source()) {
+    for error in sources(error) {
         if error.is::<TimeoutExpired>() {
             return Some(Status::deadline_exceeded(
                 "the endpoint's timeout has passed",
@@ -80,13 +81,74 @@ fn ends_all(error: &h2::Error) -> bool {
 /// [RFC 9113]: https://www.rfc-editor.org/rfc/rfc9113#section-8.7
 /// [transparent retry]: https://grpc.io/docs/guides/retry/
 pub fn never_sent(error: &(dyn Error + 'static)) -> bool {
-    iter::successors(Some(error), |&error| error.source()).any(|error| {
-        let hyper = error.downcast_ref::<hyper::Error>();
-        let h2 = error.downcast_ref::<h2::Error>();
-        error.is::<ConnectError>()
-            || hyper.is_some_and(hyper::Error::is_canceled)
-            || h2.is_some_and(is_unprocessed)
-    })
+    sources(error).any(|error| error.is::<ConnectError>() || never_left(error) || is_refused(error))
+}
+
+/// Marks an error, as one of its sources: the connection was gone before the call was put on it, so
+/// that nothing of the call has left this side.
+///
+/// For a layer that chooses connections. [`never_sent`] knows it, and the module `retry` makes such
+/// a call again.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use conform::status::{NotSent, never_sent};
+/// use tonic::Status;
+///
+/// let mut status = Status::unavailable("the connection closed");
+/// status.set_source(Arc::new(NotSent));
+/// assert!(never_sent(&status));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NotSent;
+
+impl fmt::Display for NotSent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection was gone before the call was sent")
+    }
+}
+
+impl Error for NotSent {}
+
+/// How far a call came that failed with an error, though it may not have found a connection.
+#[cfg(feature = "retry")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// It never left this side.
+    NeverLeft,
+    /// The server refused it unprocessed.
+    Refused,
+    /// Nobody knows, or there was no connection.
+    Unknown,
+}
+
+#[cfg(feature = "retry")]
+pub(crate) fn reach(error: &(dyn Error + 'static)) -> Reach {
+    if sources(error).any(never_left) {
+        Reach::NeverLeft
+    } else if sources(error).any(is_refused) {
+        Reach::Refused
+    } else {
+        Reach::Unknown
+    }
+}
+
+fn sources<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    iter::successors(Some(error), |&error| error.source())
+}
+
+fn never_left(error: &(dyn Error + 'static)) -> bool {
+    let hyper = error.downcast_ref::<hyper::Error>();
+    error.is::<NotSent>() || hyper.is_some_and(hyper::Error::is_canceled)
+}
+
+fn is_refused(error: &(dyn Error + 'static)) -> bool {
+    error
+        .downcast_ref::<h2::Error>()
+        .is_some_and(is_unprocessed)
 }
 
 /// A GOAWAY without a fault only fails the calls after the last one that it names.

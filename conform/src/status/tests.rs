@@ -91,7 +91,7 @@ async fn tonic_alone_does_not_call_it_unavailable() {
 }
 
 /// hyper's error for a call that is put on a connection just as that closes.
-async fn operation_was_canceled() -> hyper::Error {
+pub(crate) async fn operation_was_canceled() -> hyper::Error {
     let (io, _peer) = tokio::io::duplex(1024);
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(io))
@@ -570,9 +570,9 @@ async fn silent_peer(with_headers: bool) -> Served {
 }
 
 /// `:status: 200` and `content-type: application/grpc`, as HPACK writes them.
-const RESPONSE_HEADERS: [u8; 20] = *b"\x88\x0f\x10\x10application/grpc";
+pub(crate) const RESPONSE_HEADERS: [u8; 20] = *b"\x88\x0f\x10\x10application/grpc";
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
     frame.extend([kind, flags]);
     frame.extend(stream.to_be_bytes());
@@ -581,7 +581,9 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Answers the first call on each connection with frames, and then reads on without a word.
-async fn raw_peer(answer: impl Fn(u32) -> Vec<Vec<u8>> + Clone + Send + Sync + 'static) -> Served {
+pub(crate) async fn raw_peer(
+    answer: impl Fn(u32) -> Vec<Vec<u8>> + Clone + Send + Sync + 'static,
+) -> Served {
     raw_peer_then(answer, true).await
 }
 

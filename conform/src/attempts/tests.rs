@@ -1,0 +1,102 @@
+use super::*;
+
+pub(crate) mod script;
+
+fn headers(values: &[&str]) -> HeaderMap {
+    let values = values.iter();
+    values
+        .map(|value| (PUSHBACK.parse().unwrap(), value.parse().unwrap()))
+        .collect()
+}
+
+// gRFC A6, "Pushback"
+#[test]
+fn a_pushback_is_a_signed_number_of_32_bits() {
+    for (values, expected) in [
+        (&[][..], Pushback::None),
+        (&["0"], Pushback::After(Duration::ZERO)),
+        (&["70"], Pushback::After(Duration::from_millis(70))),
+        (
+            &["2147483647"],
+            Pushback::After(Duration::from_millis(2_147_483_647)),
+        ),
+        (&["2147483648"], Pushback::Stop),
+        (&["-1"], Pushback::Stop),
+        (&["-0"], Pushback::Stop),
+        (&["+1"], Pushback::Stop),
+        (&["07"], Pushback::Stop),
+        (&["00"], Pushback::Stop),
+        (&["7ms"], Pushback::Stop),
+        (&["1.5"], Pushback::Stop),
+        (&[""], Pushback::Stop),
+        (&["5", "5"], Pushback::Stop),
+    ] {
+        assert_eq!(pushback(&headers(values)), expected, "{values:?}");
+    }
+}
+
+// gRFC A6, "Validation of retryThrottling"
+#[test]
+fn a_throttle_has_bounds() {
+    for (max, ratio, sentence) in [
+        (0, 1, "maxTokens must be from 1 to 1000"),
+        (1001, 1, "maxTokens must be from 1 to 1000"),
+        (1, 0, "tokenRatio must be at least 0.001"),
+    ] {
+        let error = Throttle::new(max, ratio).unwrap_err();
+        assert_eq!(error.to_string(), sentence);
+    }
+    Throttle::new(1, u32::MAX).unwrap();
+    Throttle::new(1000, 1).unwrap();
+}
+
+// gRFC A6, "Throttling Retry Attempts and Hedged RPCs"
+#[test]
+fn tokens_are_counted_in_thousandths_and_clones_share_them() {
+    let throttle = Throttle::new(3, 546).unwrap();
+    let clone = throttle.clone();
+    assert_eq!(clone.thousandths(), 3000);
+    throttle.succeeded();
+    assert_eq!(clone.thousandths(), 3000);
+    for (left, is_open) in [(2000, true), (1000, false), (0, false), (0, false)] {
+        throttle.failed();
+        assert_eq!((clone.thousandths(), clone.is_open()), (left, is_open));
+    }
+    for (left, is_open) in [(546, false), (1092, false), (1638, true), (2184, true)] {
+        clone.succeeded();
+        assert_eq!(
+            (throttle.thousandths(), throttle.is_open()),
+            (left, is_open)
+        );
+    }
+    (0..10).for_each(|_| throttle.succeeded());
+    assert_eq!(clone.thousandths(), 3000);
+    let large = Throttle::new(1000, u32::MAX).unwrap();
+    large.failed();
+    large.succeeded();
+    assert_eq!(large.thousandths(), 1_000_000);
+}
+
+// gRFC A6: at half of the tokens nothing is sent again.
+#[test]
+fn half_of_the_tokens_are_too_few() {
+    let throttle = Throttle::new(4, 1).unwrap();
+    throttle.failed();
+    throttle.failed();
+    assert_eq!(throttle.thousandths(), 2000);
+    assert!(!throttle.is_open());
+    throttle.succeeded();
+    assert!(throttle.is_open());
+}
+
+#[test]
+fn each_code_is_in_its_own_set() {
+    let all = (0..=16).map(Code::from_i32);
+    for code in all.clone() {
+        let codes: Codes = [code].into_iter().collect();
+        for other in all.clone() {
+            assert_eq!(codes.contains(other), code == other);
+        }
+    }
+    assert!(Codes::default().is_empty());
+}
