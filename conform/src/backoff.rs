@@ -21,6 +21,7 @@ pub const BACKOFF_JITTER: f64 = 0.2;
 
 /// How long an attempt to connect may take at least: 20 s. If the wait until the next attempt is
 /// longer, it may take that long.
+#[allow(dead_code, reason = "a resolver has a time limit of its own")]
 pub(crate) const MIN_CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The waits between attempts that fail, one after the other.

@@ -34,7 +34,8 @@
 //! # How to depend on it
 //!
 //! By path, with the features that are needed; none is on by default, `full` is all of them, and
-//! `light` all that need few crates besides tonic's own. The version of tonic has to be 0.14.
+//! `light` all that need few crates besides tonic's own. `client` is what a channel is made of; `dns`,
+//! which is no module, lets `resolver` ask DNS servers itself. The version of tonic has to be 0.14.
 //!
 //! ```toml
 //! [dependencies]

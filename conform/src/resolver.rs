@@ -83,6 +83,7 @@
 //! | `greeter.example:50051`, `dns:greeter.example:50051` | the same | the same |
 //! | `greeter.example` | the same at port 443, [`DEFAULT_PORT`] | `greeter.example` |
 //! | `127.0.0.1:50051`, `[::1]:50051` | this one; nothing is looked up | as written |
+//! | `dns://10.0.0.2:53/greeter.example:50051` | as the DNS server 10.0.0.2 knows them (feature `dns`) | `greeter.example:50051` |
 //! | `ipv4:10.0.0.1:50051,10.0.0.2:50051` | these | `10.0.0.1:50051` |
 //! | `ipv6:[::1]:50051,[::1]:50052` | these | `[::1]:50051` |
 //! | `unix:greeter.sock`, `unix:///run/greeter.sock` | this socket (Unix) | `localhost` |
@@ -102,9 +103,26 @@
 //! after a while if not ([gRFC A21], *Behavior on receiving a new gRPC Config*, 5.2).
 //! [`Updates::asked`] tells when the channel wants a fresh answer.
 //!
+//! # DNS
+//!
+//! With the feature `dns`, names are looked up by hickory, which tells how long an answer holds, so
+//! that the channel hears of servers that were added; it brings some sixty crates. Without it the
+//! system is asked, and asked again only when a connection fails. [`Dns`] has the rest.
+//!
+//! # What differs from gRPC elsewhere
+//!
+//! * A name whose TTL has passed is looked up again without a failure. grpc-go and grpc-java wait
+//!   for one; [`Dns::only_when_asked`] does too.
+//! * `:50051`, without a host, is refused; grpc-go takes it for `localhost`. `http://…` is refused
+//!   too, with a sentence, where naming.md would ask DNS for a host called `http`.
+//! * An item of `ipv4:` that is empty is refused; C-core skips it.
+//! * The `:authority` of a list is its first address, as in grpc-js; in C-core it's the whole list.
+//!
 //! # What it can't do
 //!
 //! * There's no `xds:`, and no `passthrough:`.
+//! * Addresses aren't sorted as RFC 6724 has it, but for what the system does without the feature
+//!   `dns`: hickory's come IPv4 first.
 //! * The header `:authority` has no escapes in tonic, so a name with a `/` in it travels as
 //!   `localhost`.
 //!

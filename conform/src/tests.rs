@@ -56,6 +56,8 @@ fn each_module_is_a_feature_and_a_row() {
         assert!(features.remove(group), "{group}");
         features.extend(feature(group));
     }
+    // A part of `resolver` that needs many crates.
+    assert!(features.remove("dns"));
     assert_eq!(features, modules);
     for module in modules {
         let guard = format!("#[cfg(feature = \"{module}\")]\npub mod {module};");

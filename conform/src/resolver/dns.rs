@@ -9,7 +9,10 @@ use super::fixed::Fixed;
 use super::host::Host;
 use super::{Resolver, Scheme, Target};
 
+#[cfg(feature = "dns")]
+mod hickory;
 mod resolver;
+#[cfg(any(test, not(feature = "dns")))]
 mod system;
 
 /// How long after an answer the next resolution begins at the earliest: 30 s, as in grpc-go.
@@ -24,7 +27,7 @@ pub const RESOLUTION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The scheme `dns`, with its settings: `dns:///greeter.example:50051`.
 ///
-/// [`Schemes::new`](super::Schemes::new) has one with the settings that gRPC has.
+/// [`Schemes::new`](super::Schemes::new) has one as it is by default.
 ///
 /// ```
 /// use std::time::Duration;
@@ -38,14 +41,23 @@ pub const RESOLUTION_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// # What is looked up
 ///
-/// What the system's `getaddrinfo` says, in its order. What comes twice is taken once, and no more than
-/// [`MAX_BACKENDS`](super::MAX_BACKENDS) are taken. Each address is a backend of its own, since DNS
-/// doesn't tell which belong together ([gRFC A61]). An authority in the target, a DNS server to ask, is
-/// refused.
+/// With the feature `dns`, A and AAAA records, by hickory and the system's settings: its servers and
+/// search list, and its file of hosts first. They are read anew each time. Without the feature, what
+/// the system's `getaddrinfo` says. In both cases the order is kept, what comes twice is taken once,
+/// and no more than [`MAX_BACKENDS`](super::MAX_BACKENDS) are taken. Each address is a backend of its
+/// own, since DNS doesn't tell which belong together ([gRFC A61]).
+///
+/// If only one family can be looked up, the addresses that the other had before stay.
+///
+/// An authority in the target is the DNS server to ask, an IP address with or without a port (53).
+/// It needs the feature. Then the name is taken as it stands, and neither the search list nor the file
+/// of hosts is used.
 ///
 /// # When it's looked up
 ///
 /// * At first, and when the channel asks because a connection failed.
+/// * When the answer's TTL has passed, with the feature `dns`; see
+///   [`only_when_asked`](Self::only_when_asked).
 /// * Never sooner than [`MIN_RESOLUTION_INTERVAL`] after an answer. What the channel asks for sooner
 ///   waits until then, and counts as one.
 /// * After a failure, an empty answer, or one that the channel couldn't use, without being asked: after
@@ -53,8 +65,8 @@ pub const RESOLUTION_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// # What it doesn't do
 ///
-/// Service configs in TXT records ([gRFC A2]) are not looked up, as C-core and grpc-go don't either
-/// unless they are told to, and SRV records neither.
+/// Service configs in TXT records ([gRFC A2]) are not looked up, as in C-core and grpc-java unless they
+/// are told to; grpc-go looks them up. SRV records aren't either.
 ///
 /// [gRFC A2]: https://github.com/grpc/proposal/blob/master/A2-service-configs-in-dns.md
 /// [gRFC A61]: https://github.com/grpc/proposal/blob/master/A61-IPv4-IPv6-dualstack-backends.md
@@ -67,7 +79,7 @@ pub struct Dns {
 }
 
 impl Dns {
-    /// With gRPC's settings.
+    /// With the settings that are named below.
     pub fn new() -> Self {
         Self {
             min_interval: MIN_RESOLUTION_INTERVAL,
@@ -153,11 +165,17 @@ fn server(authority: &str) -> Result<SocketAddr, String> {
 /// Where DNS servers listen.
 const DNS_PORT: u16 = 53;
 
+#[cfg(feature = "dns")]
+fn lookup(server: Option<SocketAddr>) -> Result<Arc<dyn Lookup>, String> {
+    Ok(Arc::new(hickory::Hickory::new(server)))
+}
+
+#[cfg(not(feature = "dns"))]
 fn lookup(server: Option<SocketAddr>) -> Result<Arc<dyn Lookup>, String> {
     match server {
         None => Ok(Arc::new(system::System::default())),
         Some(server) => Err(format!(
-            "the DNS server {server} can't be asked, only the system's"
+            "the DNS server {server} can be asked only with the feature `dns` of conform"
         )),
     }
 }

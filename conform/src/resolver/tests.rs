@@ -27,7 +27,7 @@ fn refusal(schemes: &Schemes, text: &str) -> String {
 }
 
 /// The addresses of these, with `|` between those of one backend.
-fn texts(backends: &[Backend]) -> Vec<String> {
+pub(super) fn texts(backends: &[Backend]) -> Vec<String> {
     let text = |backend: &Backend| {
         let addresses = backend.addresses().iter().map(Address::to_string);
         addresses.collect::<Vec<_>>().join("|")

@@ -33,7 +33,10 @@ pub(super) struct Answer {
 }
 
 /// The two kinds of addresses.
-#[allow(dead_code, reason = "the system does not tell which failed")]
+#[cfg_attr(
+    not(any(test, feature = "dns")),
+    allow(dead_code, reason = "the system doesn't tell which one failed")
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
     V4,
@@ -164,3 +167,6 @@ fn same(before: &[IpAddr], now: &[IpAddr]) -> bool {
     let before: HashSet<_> = before.iter().collect();
     before == now.iter().collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,3 +41,38 @@ impl Lookup for System {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::testing::soon;
+
+    #[tokio::test]
+    async fn the_system_knows_localhost() {
+        let answer = soon(System::default().lookup("localhost")).await.unwrap();
+        assert!(
+            answer.addresses.iter().any(|ip| ip.is_loopback()),
+            "{answer:?}"
+        );
+        assert_eq!((answer.ttl, answer.failed), (None, None));
+    }
+
+    #[tokio::test]
+    async fn a_lookup_waits_for_the_one_before_it() {
+        let system = System::default();
+        let turn = system.0.clone().acquire_owned().await;
+        let mut second = system.lookup("localhost");
+        assert!((&mut second).now_or_never().is_none());
+        drop(turn);
+        assert!(soon(second).await.is_ok());
+        assert_eq!(system.0.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_the_system_cannot_look_up_is_an_error() {
+        // No name at all, so that nobody is asked.
+        assert!(soon(System::default().lookup("a\0b")).await.is_err());
+    }
+}
