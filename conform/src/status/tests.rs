@@ -503,6 +503,32 @@ fn an_error_is_its_innermost_cause_in_one_line() {
     assert_eq!(explain(&*text), "no answer within 30 seconds");
 }
 
+#[tokio::test]
+async fn an_answer_that_is_not_http2_is_called_so() {
+    // Two alerts of TLS 1.2, and what a server of HTTP/1 says of a preface.
+    let alert = &b"\x15\x03\x03\0\x02\x02\x0a"[..];
+    for answer in [
+        [alert, alert].concat(),
+        b"HTTP/1.1 400 Bad Request\r\n".to_vec(),
+    ] {
+        let server = peer(move |mut stream| {
+            let answer = answer.clone();
+            async move {
+                // As much as a client says in any case: the preface, and the head of SETTINGS.
+                stream.read_exact(&mut [0; 33]).await.unwrap();
+                stream.write_all(&answer).await.unwrap();
+                std::future::pending().await
+            }
+        });
+        let status = call(server.await.channel(), "hello").await.unwrap_err();
+        assert_eq!(
+            explain(&status),
+            "connection error detected: frame with invalid size, so it isn't HTTP/2. The URL of a \
+             server that speaks TLS begins with https://"
+        );
+    }
+}
+
 #[test]
 fn nothing_in_a_line_is_an_instruction() {
     assert_eq!(

@@ -12,7 +12,9 @@ const LONGEST: usize = 1000;
 ///
 /// tonic's own words for most failures are "transport error"; what happened stands at the end of
 /// the chain of [sources](Error::source). This is the innermost cause, or `Code: message` where
-/// that is a [`Status`], in characters that [`escape`] lets through.
+/// that is a [`Status`], in characters that [`escape`] lets through. Two causes whose own words help
+/// nobody are followed by what to do: an answer that isn't HTTP/2, and a certificate of a CA that has
+/// been made anew.
 ///
 /// ```
 /// use conform::status::explain;
@@ -26,8 +28,31 @@ pub fn explain(error: &(dyn Error + 'static)) -> String {
     match cause.and_then(|cause| cause.downcast_ref::<Status>()) {
         Some(status) if status.message().is_empty() => format!("{:?}", status.code()),
         Some(status) => escape(&format!("{:?}: {}", status.code(), status.message())),
-        None => escape(&cause.unwrap_or(error).to_string()),
+        None => {
+            let cause = cause.unwrap_or(error);
+            let text = cause.to_string();
+            let advice = advice(cause, &text).unwrap_or_default();
+            escape(&(text + advice))
+        }
     }
+}
+
+/// What to do about `cause`, if its own words don't say it.
+fn advice(cause: &(dyn Error + 'static), text: &str) -> Option<&'static str> {
+    // The first bytes of TLS and of HTTP/1 are those of an HTTP/2 frame that's too long.
+    let is_no_frame = cause.downcast_ref::<h2::Error>().is_some_and(|error| {
+        error.is_library() && error.reason() == Some(h2::Reason::FRAME_SIZE_ERROR)
+    });
+    if is_no_frame {
+        return Some(
+            ", so it isn't HTTP/2. The URL of a server that speaks TLS begins with https://",
+        );
+    }
+    // These are rustls' words, which is no dependency of this module.
+    (text == "invalid peer certificate: BadSignature").then_some(
+        ": its CA has the right name and another key. If certificates were made anew, start the \
+         server again",
+    )
 }
 
 /// Whether `error` can mean that the wrong server was called, or none: there is no connection, or

@@ -43,9 +43,16 @@ async fn a_call_over_tls_is_answered() {
 
 #[tokio::test]
 async fn a_certificate_that_is_not_good_is_refused_with_the_reason() {
-    let (ca, other) = (Authority::new(), Authority::new());
+    let (ca, other) = (Authority::named("the CA"), Authority::new());
+    let anew = Authority::named("the CA");
     for (what, identity, reason) in [
         ("another CA", other.certify("localhost"), "UnknownIssuer"),
+        (
+            "the CA, made anew",
+            anew.certify("localhost"),
+            "BadSignature: its CA has the right name and another key. If certificates were made \
+             anew, start the server again",
+        ),
         (
             "another name",
             ca.certify("elsewhere"),
