@@ -30,9 +30,10 @@ pub async fn supervise(listener: TcpListener) -> Result<(), BoxError> {
         let (number, line) = tokio::select! {
             Some(said) = said.recv() => said,
             _ = signals.next() => {
-                // The second one too: then it ends at once.
+                // The second one too: then it ends at once. Whoever doesn't serve yet never will.
                 is_over = true;
                 worker.send(Signal::TERM)?;
+                next.take().map_or(Ok(()), |(new, _)| new.stop(Way::Kill))?;
                 continue;
             }
         };
@@ -50,6 +51,7 @@ pub async fn supervise(listener: TcpListener) -> Result<(), BoxError> {
             (_, Some(_)) => {}
             _ => println!("worker {number}: {line}"),
         }
+        next.take_if(|(new, _)| line == "gone" && new.number == number);
         if line == "gone" && number == worker.number {
             let by_itself = Err("the worker ended by itself".into());
             return if is_over { Ok(()) } else { by_itself };
@@ -57,7 +59,6 @@ pub async fn supervise(listener: TcpListener) -> Result<(), BoxError> {
     }
 }
 
-/// Takes a worker's number, and a line of its.
 type Tell = Sender<(u32, String)>;
 
 struct Worker {

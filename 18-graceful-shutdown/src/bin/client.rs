@@ -19,9 +19,8 @@ async fn run(url: String) -> Result<(), Box<dyn Error>> {
     let mut restart = RestartClient::new(connection);
     for way in [Way::Kill, Way::Drop, Way::Drain] {
         let mut primes = Vec::new();
-        let stream = follow_primes(calculator.clone(), 2, |prime, stream| {
-            primes.push((prime, stream));
-        });
+        let on_prime = |prime, stream| primes.push((prime, stream));
+        let stream = follow_primes(calculator.clone(), 2, on_prime);
         let calls = async {
             let replace = async {
                 sleep(Duration::from_millis(250)).await;
