@@ -111,7 +111,9 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-#[cfg(feature = "retry")]
+#[cfg(feature = "wait_for_ready")]
+use tonic::codegen::http::Extensions;
+#[cfg(any(feature = "retry", feature = "wait_for_ready"))]
 use tonic::codegen::http::HeaderMap;
 use tonic::{Request, Status};
 
@@ -170,13 +172,21 @@ impl Deadline {
         }
     }
 
+    /// The deadline of a call on the client, for the layers below [`ClientDeadlineLayer`]; without
+    /// that layer what the caller says, counted from now.
+    #[cfg(feature = "wait_for_ready")]
+    pub(crate) fn of_call(headers: &HeaderMap, extensions: &Extensions) -> Option<Self> {
+        let deadline = extensions.get().copied();
+        deadline.or_else(|| Self::after(timeout::read(headers).ok()??))
+    }
+
     /// Tells a server the time that is left.
-    #[cfg(feature = "retry")]
+    #[cfg(any(feature = "retry", feature = "wait_for_ready"))]
     pub(crate) fn write(self, headers: &mut HeaderMap) {
         timeout::write(self.remaining(), headers);
     }
 
-    fn instant(self) -> Instant {
+    pub(crate) fn instant(self) -> Instant {
         self.0
     }
 

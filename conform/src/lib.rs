@@ -27,6 +27,7 @@
 //! | A dead peer is found in time; one that pings too often is sent away. | [Keepalive] | no limit on pings or idleness; at its max age, with a grace, no GOAWAY | [`keepalive`] | 19 |
 //! | Each call is measured, by names that every dashboard knows. | [OpenTelemetry metrics] | measures nothing | [`metrics`] | 20 |
 //! | What servers write down of one trace can be put together. | [Trace Context] | passes nothing on | [`trace_context`] | 20 |
+//! | A call waits for its server, if it's told to; attempts to connect keep a distance. | [Wait-for-ready] | fails at once, tries with each call | [`wait_for_ready`] | 21 |
 //! | A call that fails is made again, as its policy and the server say; one that nobody has seen, in any case. | [Retry] | makes none again | [`retry`] | 22 |
 //! | A channel finds its servers by a name, and hears of each change. | [Custom name resolution] | one URL, one server; refuses `dns:` | [`resolver`] | 25 |
 //! | A backend tells how busy it is, and gets calls accordingly. | [Custom backend metrics] | no report with a reply; knows no weights | [`orca`] | 28 |
@@ -60,6 +61,7 @@
 //! `channelz` stands beside `metrics`, for the same reason; a subchannel's layer next to its channel.
 //! `orca` stands next to the handlers on a server, beside `metadata`, and next to the channel on a
 //! client.
+//! `wait_for_ready` stands right above the channel.
 //! `keepalive` is no layer: `enforce` stands around the server's connections, and
 //! `ClientKeepalive` makes the channel that the client's layers stand around.
 //!
@@ -170,6 +172,7 @@
 //! [Graceful shutdown]: https://grpc.io/docs/guides/server-graceful-stop/
 //! [Keepalive]: https://grpc.io/docs/guides/keepalive/
 //! [OpenTelemetry metrics]: https://grpc.io/docs/guides/opentelemetry-metrics/
+//! [Wait-for-ready]: https://grpc.io/docs/guides/wait-for-ready/
 //! [Trace Context]: https://www.w3.org/TR/trace-context/
 //! [Custom name resolution]: https://grpc.io/docs/guides/custom-name-resolution/
 //! [Custom backend metrics]: https://grpc.io/docs/guides/custom-backend-metrics/
@@ -228,10 +231,17 @@ pub mod status;
 pub mod stream;
 #[cfg(feature = "trace_context")]
 pub mod trace_context;
+#[cfg(feature = "wait_for_ready")]
+pub mod wait_for_ready;
 
 #[cfg(feature = "retry")]
 mod attempts;
-#[cfg(any(feature = "health", feature = "orca", feature = "resolver"))]
+#[cfg(any(
+    feature = "health",
+    feature = "orca",
+    feature = "resolver",
+    feature = "wait_for_ready"
+))]
 mod backoff;
 #[cfg(any(feature = "keepalive", feature = "server"))]
 mod frames;

@@ -133,6 +133,7 @@ fn the_inner_service_can_be_reached_changed_and_taken_out() {
         crate::panic::CatchPanicLayer::new(),
         crate::retry::RetryLayer::new(),
         crate::status::ClientStatusLayer::new(),
+        crate::wait_for_ready::WaitForReadyLayer::new(),
         crate::channelz::Channelz::new().server("server").layer(),
     );
     let (mut observed, _states) = crate::connectivity::observe(7);
