@@ -123,6 +123,7 @@ where
             let answer = conversation.ask(question).await?;
             let answer = answer.ok_or_else(|| ReflectionError::NotFound(symbol.into()))?;
             files.take(descriptors(answer)?)?;
+            // Each answer has to bring the file that was asked for, so they end with the limit.
             while let Some(missing) = files.next_missing() {
                 let question = MessageRequest::FileByFilename(missing.file.clone());
                 let Some(answer) = conversation.ask(question).await? else {
@@ -230,7 +231,6 @@ struct Conversation<'a, S> {
     client: &'a mut ReflectionClient<S>,
     call: Option<Call>,
     bytes: usize,
-    questions: usize,
 }
 
 struct Call {
@@ -249,7 +249,6 @@ where
             client,
             call: None,
             bytes: 0,
-            questions: 0,
         }
     }
 
@@ -258,11 +257,6 @@ where
         &mut self,
         question: MessageRequest,
     ) -> Result<Option<MessageResponse>, ReflectionError> {
-        // Twice: an answer may have none of the files in it that its file imports.
-        if self.questions >= 2 * self.client.limits.files {
-            return Err(ReflectionError::TooManyFiles(self.client.limits.files));
-        }
-        self.questions += 1;
         let question = ServerReflectionRequest {
             host: String::new(),
             message_request: Some(question),

@@ -31,15 +31,16 @@ pub fn proto_text(file: &FileDescriptor) -> String {
         is_proto3: descriptor.syntax() == "proto3",
         package: descriptor.package(),
         comments: locations.map(|it| (&it.path[..], it)).collect(),
-        names: names(descriptor, file.parent_pool()),
+        names: names(file.parent_pool()),
         options: DescriptorPool::global(),
     };
     printer.file(descriptor);
     printer.text
 }
 
-/// All names that a type's name could be taken for.
-fn names(file: &FileDescriptorProto, pool: &DescriptorPool) -> HashSet<String> {
+/// All names that a type's name could be taken for. Those of fields are none: where a type is
+/// expected, compilers pass them by.
+fn names(pool: &DescriptorPool) -> HashSet<String> {
     let mut names = HashSet::new();
     for file in pool.files() {
         let mut package = file.package_name();
@@ -51,19 +52,7 @@ fn names(file: &FileDescriptorProto, pool: &DescriptorPool) -> HashSet<String> {
     names.extend(pool.all_messages().map(|it| it.full_name().to_owned()));
     names.extend(pool.all_enums().map(|it| it.full_name().to_owned()));
     names.extend(pool.services().map(|it| it.full_name().to_owned()));
-    for message in &file.message_type {
-        add_fields(&mut names, file.package(), message);
-    }
     names
-}
-
-fn add_fields(names: &mut HashSet<String>, scope: &str, message: &DescriptorProto) {
-    let scope = join(scope, message.name());
-    names.extend(message.field.iter().map(|it| join(&scope, it.name())));
-    names.extend(message.oneof_decl.iter().map(|it| join(&scope, it.name())));
-    for inner in &message.nested_type {
-        add_fields(names, &scope, inner);
-    }
 }
 
 fn join(scope: &str, name: &str) -> String {
@@ -321,12 +310,13 @@ impl Printer<'_> {
             return self.message(own, scope, path, &head);
         }
         let kind = match own {
-            Some(entry) if is_map => {
+            // A group is done with: this is a map.
+            Some(entry) => {
                 let kinds = entry.field.iter().map(|it| self.kind(scope, it));
                 let kinds: Vec<_> = kinds.collect();
                 format!("map<{}>", kinds.join(", "))
             }
-            _ => self.kind(scope, field),
+            None => self.kind(scope, field),
         };
         let mut options = Vec::new();
         if let Some(value) = &field.default_value {
@@ -355,7 +345,6 @@ impl Printer<'_> {
 
     fn kind(&self, scope: &str, field: &FieldDescriptorProto) -> String {
         let scalar = match field.r#type() {
-            _ if field.r#type.is_none() => "",
             Type::Double => "double",
             Type::Float => "float",
             Type::Int64 => "int64",
@@ -483,7 +472,6 @@ impl Printer<'_> {
                     _ if field.name() == "map_entry" => continue,
                     (Value::Bool(it), _) => it.to_string(),
                     (Value::String(it), _) => quoted(it),
-                    (Value::I32(it), _) => it.to_string(),
                     (Value::EnumNumber(it), Kind::Enum(kind)) => match kind.get_value(*it) {
                         Some(it) => it.name().to_owned(),
                         None => continue,
@@ -541,7 +529,6 @@ impl Printer<'_> {
         let comment = comment.and_then(|it| it.trailing_comments.clone());
         let comment = comment.unwrap_or_default();
         match comment.lines().count() {
-            0 => {}
             1 if !self.begins => {
                 self.text.pop();
                 // Writing to a string doesn't fail.

@@ -252,12 +252,34 @@ async fn answers_to_other_questions_are_refused() {
     assert_eq!(lie(&silent).await, "the server refused: Internal: no");
 }
 
+fn with_enum() -> FileDescriptorProto {
+    let text = "syntax = \"proto3\"; package a; message M {} enum E { V = 0; }
+        service S { rpc C(M) returns (M); }";
+    compile(&[("a.proto", text)]).file.remove(0)
+}
+
+#[tokio::test]
+async fn a_name_of_500_characters_is_short_enough() {
+    let mut file = with_enum();
+    let name = "M".repeat(497);
+    let full = format!(".a.{name}");
+    assert_eq!(full.len(), 500);
+    file.message_type[0].name = Some(name);
+    let method = &mut file.service[0].method[0];
+    (method.input_type, method.output_type) = (Some(full.clone()), Some(full));
+    Fake::of(&set([file]))
+        .client()
+        .types_of("a.S")
+        .await
+        .unwrap();
+}
+
 /// Each of these breaks a rule that whoever builds types takes for granted.
 #[tokio::test]
 async fn files_that_make_no_sense_are_refused() {
     let says = "the server's description is invalid: ";
     type Change = fn(&mut FileDescriptorProto);
-    let breaks: [(Change, &str); 9] = [
+    let breaks: [(Change, &str); 12] = [
         (
             |it| it.syntax = Some("editions".into()),
             "`a.proto` has the syntax `editions`",
@@ -278,6 +300,19 @@ async fn files_that_make_no_sense_are_refused() {
         ),
         (|it| it.service[0].method[0].name = None, "`` is no name"),
         (
+            |it| it.enum_type[0].name = Some("E;".into()),
+            "`E;` is no name",
+        ),
+        (
+            |it| it.enum_type[0].value[0].name = Some("V;".into()),
+            "`V;` is no name",
+        ),
+        (
+            // With its package and two dots.
+            |it| it.message_type[0].name = Some("M".repeat(498)),
+            "a name of more than 500 characters",
+        ),
+        (
             |it| it.package = Some("a".repeat(500)),
             "a name of more than 500 characters",
         ),
@@ -287,7 +322,7 @@ async fn files_that_make_no_sense_are_refused() {
         ),
     ];
     for (change, expected) in breaks {
-        let mut file = file("a.proto", &[]);
+        let mut file = with_enum();
         change(&mut file);
         assert_eq!(lie_about([file]).await, format!("{says}{expected}"));
     }
@@ -306,7 +341,7 @@ async fn entries_of_maps_that_are_none_are_refused() {
     let text = "syntax = \"proto3\"; package a; service S {} message M { map<string, M> m = 1; }";
     let good = compile(&[("a.proto", text)]).file.remove(0);
     type Change = fn(&mut prost_reflect::prost_types::DescriptorProto);
-    let changes: [Change; 9] = [
+    let changes: [Change; 10] = [
         |it| it.field.clear(),
         |it| it.field.swap(0, 1),
         |it| it.field.push(it.field[1].clone()),
@@ -314,6 +349,7 @@ async fn entries_of_maps_that_are_none_are_refused() {
         |it| it.field[1].number = Some(3),
         |it| it.field[0].r#type = Some(1),
         |it| it.field[0].r#type = None,
+        |it| it.field[0].type_name = Some(".a.M".into()),
         |it| it.field[1].label = Some(3),
         |it| it.field[1].name = Some("worth".into()),
     ];

@@ -140,6 +140,7 @@ async fn answered(method: &MethodDescriptor, messages: &[&[u8]]) -> Result<Repli
     let service = tower::service_fn(move |_: http::Request<tonic::body::Body>| {
         let mut trailers = http::HeaderMap::new();
         trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+        trailers.insert("left", http::HeaderValue::from_static("7"));
         let frames = [
             Ok::<_, Status>(http_body::Frame::data(Bytes::from(body.clone()))),
             Ok(http_body::Frame::trailers(trailers)),
@@ -171,6 +172,8 @@ async fn a_method_with_one_reply_that_sends_none_or_two_is_unimplemented() {
         }
         let mut replies = answered(&method, &[b""]).await.unwrap();
         assert_eq!(texts(&mut replies).await.unwrap(), [""]);
+        let trailers = replies.trailers().await.unwrap().unwrap();
+        assert_eq!(trailers.get("left").unwrap(), "7");
     }
     for name in ["GreetOften", "GreetEach"] {
         let method = method(name);

@@ -93,6 +93,37 @@ async fn symbols_are_services_messages_enums_methods_fields_and_extensions() {
     }
 }
 
+/// As servers do, which send a file with all that it imports.
+#[tokio::test]
+async fn files_that_are_there_already_may_come_again() {
+    let text = "syntax = \"proto3\"; package a; import \"google/protobuf/empty.proto\";
+        service S { rpc Call(google.protobuf.Empty) returns (google.protobuf.Empty); }";
+    let set = compile(&[("a.proto", text)]);
+    assert!(set.file.len() > 1);
+    let twice = set.file.iter().chain(&set.file);
+    let answer = these(twice.map(Message::encode_to_vec));
+    let fake = Fake::new(move |_| one(answer.clone()));
+    let limits = Limits {
+        files: 1,
+        ..Limits::default()
+    };
+    let types = fake.client().limits(limits).types_of("a.S").await;
+    types.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_beside_the_well_known_ones_is_asked_for() {
+    let name = "google/protobuf/ours.proto";
+    let ours = "syntax = \"proto3\"; package ours; message O {}";
+    let text = format!(
+        "syntax = \"proto3\"; package a; import \"{name}\";
+        service S {{ rpc Call(ours.O) returns (ours.O); }}"
+    );
+    let fake = Fake::of(&compile(&[(name, ours), ("a.proto", &text)]));
+    let types = fake.client().types_of("a.S").await.unwrap();
+    assert!(types.get_message_by_name("ours.O").is_some());
+}
+
 #[tokio::test]
 async fn well_known_types_need_not_be_on_the_server() {
     let text = "syntax = \"proto3\"; package a; import \"google/protobuf/empty.proto\";
@@ -267,6 +298,31 @@ async fn a_refusal_keeps_its_code_and_is_not_taken_for_another_version() {
         error.to_string(),
         "the server refused: PermissionDenied: as told"
     );
+}
+
+#[test]
+fn a_refusal_without_a_message_is_its_code() {
+    let error = ReflectionError::Call(Status::permission_denied(""));
+    assert_eq!(error.to_string(), "the server refused: PermissionDenied");
+}
+
+#[tokio::test]
+async fn as_many_bytes_as_the_limit_are_taken() {
+    let answer = list(vec!["a.S".into(); 100]);
+    let size = ServerReflectionResponse {
+        message_response: Some(answer.clone()),
+        ..ServerReflectionResponse::default()
+    };
+    let size = size.encoded_len();
+    let fake = Fake::new(move |_| one(answer.clone()));
+    for (bytes, is_enough) in [(size, true), (size - 1, false)] {
+        let limits = Limits {
+            bytes,
+            ..Limits::default()
+        };
+        let services = fake.client().limits(limits).services().await;
+        assert_eq!(services.is_ok(), is_enough, "{services:?}");
+    }
 }
 
 fn error_response(code: i32) -> MessageResponse {

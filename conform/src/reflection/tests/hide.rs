@@ -15,8 +15,11 @@ const BOTH: &str = "// About admins, too.
     service Shop { rpc Buy(Item) returns (stream shared.Both); }
     // Only admins need it.
     message Order { google.protobuf.Empty empty = 1; }
+    message Another {}
     // Bought.
-    message Item { Colour colour = 1; message Part { Size size = 1; } map<string, Part> parts = 2; }
+    message Item { Colour colour = 1; message Part { Size size = 1; } map<string, Part> parts = 2; Tag tag = 3; }
+    // Its price.
+    message Tag {}
     enum Gone { G = 0; } enum Colour { C = 0; } enum Size { S = 0; }";
 const ADMIN: &str =
     "syntax = \"proto3\"; package admin; message A {} service S { rpc C(A) returns (A); }";
@@ -55,6 +58,7 @@ fn a_service_stays_with_what_it_needs_and_nothing_else() {
         "both.Item",
         "both.Item.Part",
         "both.Item.PartsEntry",
+        "both.Tag",
         "shared.Both",
         "shared.In",
     ];
@@ -73,6 +77,7 @@ fn comments_stay_with_what_they_are_about() {
     let text = proto_text(&pool.get_file_by_name("both.proto").unwrap());
     assert!(text.contains("// Stays.\nservice Shop {"), "{text}");
     assert!(text.contains("// Bought.\nmessage Item {"), "{text}");
+    assert!(text.contains("// Its price.\nmessage Tag {"), "{text}");
     assert!(!text.to_lowercase().contains("admin"), "{text}");
     assert!(text.contains("import \"shared.proto\";"), "{text}");
     assert!(!text.contains("public"), "{text}");
@@ -101,8 +106,8 @@ fn all_services_of_the_course_may_stay() {
             (&file.service, &file.message_type)
         );
         assert_eq!(
-            (&kept.dependency, &kept.options),
-            (&file.dependency, &file.options)
+            (&kept.syntax, &kept.dependency, &kept.options),
+            (&file.syntax, &file.dependency, &file.options)
         );
     }
     let none = only_services(&set.encode_to_vec(), &[]).unwrap();

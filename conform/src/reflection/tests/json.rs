@@ -19,7 +19,8 @@ async fn ask(name: &str, json: &str) -> Result<Vec<String>, CallError> {
     while let Some(reply) = replies.message().await? {
         texts.push(to_json(&reply)?);
     }
-    assert!(replies.trailers().await?.is_some());
+    let trailers = replies.trailers().await?.unwrap();
+    assert_eq!(trailers.get("grpc-status").unwrap(), "0");
     Ok(texts)
 }
 

@@ -20,6 +20,7 @@ message M {
   optional fixed64 eight = 8;
   optional fixed32 four = 9;
 }
+message Like { optional string type_url = 1; optional bytes value = 2; }
 "#;
 
 fn message() -> MessageDescriptor {
@@ -121,6 +122,21 @@ fn what_is_inside_of_an_any_counts() {
         deep = any("x/google.protobuf.Any", &deep);
     }
     assert_eq!(size(&within(&deep)), Err(Refused::TooDeep));
+}
+
+#[test]
+fn what_only_looks_like_an_any_holds_bytes() {
+    let like = message().parent_pool().get_message_by_name("a.Like");
+    let bytes = any("x/a.M", &[0xff]);
+    estimate(&like.unwrap(), &bytes, DYNAMIC, 1 << 30).unwrap();
+}
+
+#[test]
+fn groups_count_as_messages_do() {
+    for (depth, expected) in [(100, Ok(())), (101, Err(Refused::TooDeep))] {
+        let bytes = [[0x3b].repeat(depth), [0x3c].repeat(depth)].concat();
+        assert_eq!(size(&bytes).map(drop), expected, "{depth}");
+    }
 }
 
 #[test]

@@ -91,6 +91,8 @@ message M {
   message google { }
 }
 message Number {}
+message Outer { message Inner {} }
+message Fields { string Number = 1; string Outer = 2; Number number_of = 3; Outer.Inner inner = 4; }
 message google { message protobuf { message X {} } }
 "#;
 
@@ -154,6 +156,9 @@ package sample.v1;
 
 import "google/protobuf/empty.proto";
 
+option java_package = "v1";
+option java_multiple_files = true;
+
 // Does nothing.
 service Sample {
   // Once.
@@ -168,7 +173,7 @@ service Sample {
 //
 // In two parts.
 message Request {
-  string text = 1; // Any.
+  string some_text = 1; // Any.
   repeated Part parts = 2;
 
   // One or the other.
@@ -192,6 +197,59 @@ enum Answer {
     let pool = DescriptorPool::from_file_descriptor_set(compile(&[("s.proto", source)])).unwrap();
     let text = proto_text(&pool.get_file_by_name("s.proto").unwrap());
     assert_eq!(text, source);
+}
+
+/// The text of the one file of `set`, after a change.
+fn changed(source: &str, change: impl FnOnce(&mut FileDescriptorProto)) -> String {
+    let mut set = compile(&[("a.proto", source)]);
+    change(&mut set.file[0]);
+    let pool = DescriptorPool::from_file_descriptor_set(set).unwrap();
+    proto_text(&pool.get_file_by_name("a.proto").unwrap())
+}
+
+#[test]
+fn what_can_be_short_is_short_and_what_can_not_be_shown_is_escaped() {
+    let source = r#"
+syntax = "proto2";
+package a;
+message M { // Inside.
+  extensions 100 to 199, 1000 to max;
+  reserved 20, 30 to 40;
+  optional string text = 1 [default = "a b\303\244\n"];
+  optional bytes raw = 2;
+  map<string, M> of_m = 3;
+  optional M m = 4;
+}
+service S { rpc C(M) returns (M); }
+"#;
+    let text = changed(source, |file| {
+        let message = &mut file.message_type[0];
+        // As no compiler writes it.
+        message.field[1].default_value = Some("a bä".into());
+    });
+    for expected in [
+        "message M {\n  // Inside.\n",
+        "  extensions 100 to 199;\n  extensions 1000 to max;\n",
+        "  reserved 20;\n  reserved 30 to 40;\n",
+        r#"text = 1 [default = "a b\303\244\n"];"#,
+        r#"raw = 2 [default = "a b\303\244"];"#,
+        "  optional M m = 4;\n",
+        "  rpc C(M) returns (M);\n",
+    ] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+    let same = changed(source, |file| {
+        file.message_type[0].field[1].default_value = Some("a bä".into());
+        // It is found by its name.
+        file.message_type[0].field[3].r#type = None;
+        // None that this text knows.
+        file.service[0].method[0].options = Some(Default::default());
+    });
+    assert_eq!(same, text);
+    // An entry that is left of a map is a message, which can't say what it is an entry of.
+    let without = changed(source, |file| drop(file.message_type[0].field.remove(2)));
+    assert!(without.contains("message OfMEntry {"), "{without}");
+    assert!(!without.contains("map_entry"), "{without}");
 }
 
 #[test]
