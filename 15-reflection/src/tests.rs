@@ -125,7 +125,7 @@ async fn each_kind_of_call_is_made_with_json_alone() {
         (
             "Maximum",
             r#"{"value": 3}{"value": -Infinity}"#,
-            &["invalid number at line 1 column 24"],
+            &["line 1, column 24: expected a number"],
         ),
         (
             "Maximum",

@@ -154,6 +154,8 @@ mod token;
 
 pub use tokio_rustls::rustls;
 
+pub use crate::checked::{CheckedConnector, CheckedIo};
+
 pub use self::accept::accept_tls;
 pub use self::authentication::{Authentication, AuthenticationLayer, RefusedCall, VERIFY_TIMEOUT};
 pub use self::cache::{FETCH_TIMEOUT, FetchedToken, PAUSE, RENEW_BEFORE, TokenCache};
@@ -162,9 +164,7 @@ pub use self::call::{
     bearer,
 };
 pub use self::jwt::{Claims, InvalidKey, Jwt, JwtIssuer, JwtKey, LEEWAY};
-pub use self::tls::{
-    CheckedConnector, CheckedIo, HANDSHAKE_TIMEOUT, client_tls, connect, connect_lazy, server_tls,
-};
+pub use self::tls::{HANDSHAKE_TIMEOUT, client_tls, connect, connect_lazy, server_tls};
 pub use self::token::{
     MAX_TOKEN, Presented, Refusal, Token, UNAUTHENTICATED, Verified, Verify, certificate_names,
 };

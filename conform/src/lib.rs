@@ -243,6 +243,8 @@ mod attempts;
     feature = "wait_for_ready"
 ))]
 mod backoff;
+#[cfg(any(feature = "credentials", feature = "reflection"))]
+mod checked;
 #[cfg(any(feature = "keepalive", feature = "server"))]
 mod frames;
 #[cfg(feature = "retry")]

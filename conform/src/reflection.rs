@@ -78,6 +78,9 @@
 //! layers around the channel as for a stub. [`call_json`], [`from_json`] and [`to_json`] use
 //! protobuf's own [mapping to JSON], the last one made safe for a terminal.
 //!
+//! [`Command`] is the rest of such a tool: its command line, TLS, and a sentence for each mistake. With
+//! the feature `credentials` it speaks TLS.
+//!
 //! # The server's side
 //!
 //! Reflection is off unless a server turns it on, and many do so only for tests: whoever may call
@@ -96,7 +99,9 @@
 
 mod call;
 mod client;
+mod command;
 mod details;
+mod dial;
 mod error;
 mod files;
 mod hide;
@@ -110,6 +115,7 @@ pub use prost_reflect;
 
 pub use self::call::{DynamicCodec, DynamicDecoder, DynamicEncoder, Replies, call};
 pub use self::client::{ReflectionClient, file_of};
+pub use self::command::{Command, CommandError, OPTIONS, Question};
 pub use self::details::{Detail, details};
 pub use self::error::ReflectionError;
 pub use self::hide::{HideError, only_services};

@@ -2,11 +2,12 @@
 
 use std::error::Error;
 use std::fmt::{self, Write};
-use std::{io, thread};
+use std::{io, iter, thread};
 
 use futures::StreamExt;
 use prost_reflect::{DynamicMessage, MessageDescriptor, MethodDescriptor};
-use serde_json::{Deserializer, Value};
+use serde_json::Deserializer;
+use serde_json::error::Category;
 use tokio::sync::{mpsc, oneshot};
 use tonic::body::Body;
 use tonic::client::GrpcService;
@@ -170,17 +171,87 @@ pub fn from_json<R: io::Read>(
     message: &MessageDescriptor,
     reader: R,
 ) -> impl Iterator<Item = io::Result<DynamicMessage>> + use<R> {
-    let values = Deserializer::from_reader(reader).into_iter::<Value>();
-    let message = message.clone();
+    let (message, mut json) = (message.clone(), Deserializer::from_reader(reader));
     let mut has_failed = false;
-    let messages = values.map(move |value| {
-        DynamicMessage::deserialize(message.clone(), value?).map_err(|error| {
-            let name = message.full_name();
-            let why = format!("this is no {name}: {error}");
-            io::Error::new(io::ErrorKind::InvalidData, why)
-        })
-    });
-    messages.take_while(move |message| !std::mem::replace(&mut has_failed, message.is_err()))
+    iter::from_fn(move || {
+        if has_failed {
+            return None;
+        }
+        // Looks at what comes next, and leaves it there.
+        let next = match json.end() {
+            Ok(()) => return None,
+            Err(error) if error.is_io() => Err(error),
+            Err(_) => DynamicMessage::deserialize(message.clone(), &mut json),
+        };
+        has_failed = next.is_err();
+        Some(next.map_err(|error| wrong(&message, error)))
+    })
+}
+
+/// Where the JSON is wrong, and what was expected there.
+fn wrong(message: &MessageDescriptor, error: serde_json::Error) -> io::Error {
+    if error.is_io() {
+        return error.into();
+    }
+    let (line, column) = (error.line(), error.column());
+    let said = error.to_string();
+    let place = format!(" at line {line} column {column}");
+    let said = said.strip_suffix(&place).unwrap_or(&said);
+    let what = match error.classify() {
+        Category::Data => format!("this is no {}: {}", message.full_name(), in_words(said)),
+        _ => in_words(said),
+    };
+    let why = format!("line {line}, column {column}: {what}");
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+/// What serde_json and prost-reflect say, for those who didn't write them.
+fn in_words(said: &str) -> String {
+    let words = match said {
+        "expected value" | "expected ident" => {
+            "expected a value: a number, a text in \"\", true, false, null, a list or an object"
+        }
+        "key must be a string" | "expected `\"`" => "expected a field's name in \"\"",
+        "expected `:`" => "expected a colon after the field's name",
+        "expected `,` or `}`" => "expected a comma and the next field, or }",
+        "expected `,` or `]`" => "expected a comma and the next value, or ]",
+        "trailing comma" => "expected something after the comma",
+        "invalid number" | "invalid float literal" | "invalid digit found in string" => {
+            "expected a number"
+        }
+        "EOF while parsing an object" => "expected more: a } is missing",
+        "EOF while parsing a list" => "expected more: a ] is missing",
+        "EOF while parsing a string" => "expected more: the \" after a text is missing",
+        "EOF while parsing a value" => "expected more: a value is missing",
+        "recursion limit exceeded" => "lists and objects stand too deep in each other",
+        _ if said.starts_with("control character") => {
+            "expected the \" after the text: a new line in it is written as \\n"
+        }
+        _ => return in_other_words(said),
+    };
+    words.to_owned()
+}
+
+fn in_other_words(said: &str) -> String {
+    let field = said.strip_prefix("unrecognized field name '");
+    if let Some(field) = field.and_then(|rest| rest.strip_suffix('\'')) {
+        return format!("no field is called `{field}`");
+    }
+    let types = said.strip_prefix("invalid type: ");
+    if let Some((got, expected)) = types.and_then(|types| types.split_once(", expected ")) {
+        // JSON has its own words.
+        let expected = match expected {
+            "a map" => "an object, {\"field\": value}",
+            expected => expected,
+        };
+        let got = match got {
+            "map" => "an object",
+            "sequence" => "a list",
+            got => got,
+        };
+        return format!("expected {expected}, not {got}");
+    }
+    said.to_owned()
 }
 
 /// `message` as JSON, in one line. Control characters, and those that turn the direction of

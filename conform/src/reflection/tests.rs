@@ -28,6 +28,7 @@ use super::*;
 mod attack;
 mod call;
 mod client;
+mod command;
 mod hide;
 mod json;
 mod size;

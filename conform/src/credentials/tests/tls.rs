@@ -412,7 +412,7 @@ async fn the_settings_of_tcp_are_those_of_the_endpoint() {
             .unwrap()
             .tcp_nodelay(is_set)
             .tcp_keepalive(is_set.then_some(second));
-        let mut connector = crate::credentials::tls::tcp(&endpoint).inner;
+        let mut connector = crate::checked::tcp(&endpoint).inner;
         std::future::poll_fn(|cx| connector.poll_ready(cx))
             .await
             .unwrap();

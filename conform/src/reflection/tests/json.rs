@@ -66,7 +66,7 @@ async fn one_message_is_neither_none_nor_two() {
         for json in ["{} x", "x"] {
             let error = ask(name, json).await.unwrap_err();
             assert!(
-                error.to_string().starts_with("expected value at line 1"),
+                error.to_string().contains(": expected a value: a number"),
                 "{error}"
             );
         }
@@ -143,19 +143,146 @@ async fn a_wrong_message_breaks_the_call_off() {
     keyboard.send("{\"nobody\": 1}\n").unwrap();
     let error = crate::testing::soon(replies.message()).await.unwrap_err();
     assert!(
-        error
-            .to_string()
-            .contains("unrecognized field name 'nobody'"),
+        error.to_string().contains("no field is called `nobody`"),
         "{error}"
     );
     drop(replies);
     assert_eq!(ended.recv().await, Some(None), "broken off");
     // With nothing before it, too: GreetAll answers only when all is there.
     let error = ask("GreetAll", "{} {").await.unwrap_err();
-    assert!(
-        error.to_string().starts_with("EOF while parsing"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with("a } is missing"), "{error}");
+}
+
+#[test]
+fn what_is_no_json_is_said_with_its_place_and_what_was_expected() {
+    let greet = method("Greet").input();
+    let no_name = "this is no greeter.v1.Name: ";
+    let mut wrong = Vec::new();
+    for (json, place, expected) in [
+        (
+            "{name: 1}",
+            "1, column 2",
+            "expected a field's name in \"\"",
+        ),
+        (
+            "{'name': 1}",
+            "1, column 2",
+            "expected a field's name in \"\"",
+        ),
+        (
+            "{\n\"name\" 1}",
+            "2, column 8",
+            "expected a colon after the field's name",
+        ),
+        (
+            "{\"name\": Ann}",
+            "1, column 10",
+            "expected a value: a number",
+        ),
+        (
+            "{\"name\": nobody}",
+            "1, column 11",
+            "expected a value: a number",
+        ),
+        (
+            "{} {\"name\": \"a\" \"b\"}",
+            "1, column 17",
+            "expected a comma and the next field, or }",
+        ),
+        (
+            "{\"name\": \"a\",}",
+            "1, column 14",
+            "expected something after the comma",
+        ),
+        ("{\"name\": -}", "1, column 11", "expected a number"),
+        ("{\n\n", "3, column 0", "expected more: a } is missing"),
+        (
+            "{\"name\": \"a",
+            "1, column 11",
+            "expected more: the \" after a text is missing",
+        ),
+        (
+            "{\"name\": ",
+            "1, column 9",
+            "expected more: a value is missing",
+        ),
+        (
+            "{\"name\": \"a\n\"}",
+            "2, column 0",
+            "a new line in it is written as \\n",
+        ),
+        (
+            "{\"nam\": \"a\"}",
+            "1, column 7",
+            &format!("{no_name}no field is called `nam`"),
+        ),
+        (
+            "{\"name\": 12}",
+            "1, column 12",
+            &format!("{no_name}expected a string, not integer `12`"),
+        ),
+        (
+            "{\"name\": {}}",
+            "1, column 10",
+            &format!("{no_name}expected a string, not an object"),
+        ),
+        (
+            "{\"name\": []}",
+            "1, column 10",
+            &format!("{no_name}expected a string, not a list"),
+        ),
+        (
+            "12",
+            "1, column 2",
+            &format!("{no_name}expected an object, {{\"field\": value}}, not integer `12`"),
+        ),
+    ] {
+        let error = error_of(&greet, json);
+        let (line, said) = error.split_once(": ").unwrap();
+        if line != format!("line {place}") || !said.contains(expected) {
+            wrong.push(format!("{json}: {error}"));
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
+    let list = DescriptorPool::global();
+    let list = list
+        .get_message_by_name("google.protobuf.ListValue")
+        .unwrap();
+    for (json, expected) in [
+        ("[1", "expected more: a ] is missing"),
+        ("[1 2]", "expected a comma and the next value, or ]"),
+        ("[1,]", "expected something after the comma"),
+        (
+            &"[".repeat(200),
+            "lists and objects stand too deep in each other",
+        ),
+    ] {
+        let error = error_of(&list, json);
+        assert!(error.ends_with(expected), "{json}: {error}");
+    }
+}
+
+/// What is wrong with the last of these messages.
+fn error_of(message: &prost_reflect::MessageDescriptor, json: &str) -> String {
+    let read: Vec<_> = from_json(message, json.as_bytes()).collect();
+    let (wrong, right) = read.split_last().unwrap();
+    assert!(right.iter().all(Result::is_ok), "{json}");
+    wrong.as_ref().unwrap_err().to_string()
+}
+
+/// A reader that fails isn't one that has ended.
+#[test]
+fn what_cannot_be_read_is_not_the_end() {
+    struct Broken;
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::PermissionDenied.into())
+        }
+    }
+    let mut messages = from_json(&method("Greet").input(), Broken);
+    let error = messages.next().unwrap().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+    assert!(messages.next().is_none());
 }
 
 #[tokio::test]
