@@ -30,6 +30,7 @@
 //! | A call waits for its server, if it's told to; attempts to connect keep a distance. | [Wait-for-ready] | fails at once, tries with each call | [`wait_for_ready`] | 21 |
 //! | A call that fails is made again, as its policy and the server say; one that nobody has seen, in any case. | [Retry] | makes none again | [`retry`] | 22 |
 //! | A channel finds its servers by a name, and hears of each change. | [Custom name resolution] | one URL, one server; refuses `dns:` | [`resolver`] | 25 |
+//! | Calls are spread over all backends that can take them, by a policy that one chooses or writes. | [Custom load balancing policies] | at random, and to the dead; no other policy | [`balance`] | 26, 27 |
 //! | A backend tells how busy it is, and gets calls accordingly. | [Custom backend metrics] | no report with a reply; knows no weights | [`orca`] | 28 |
 //!
 //! # How to depend on it
@@ -174,6 +175,7 @@
 //! [OpenTelemetry metrics]: https://grpc.io/docs/guides/opentelemetry-metrics/
 //! [Wait-for-ready]: https://grpc.io/docs/guides/wait-for-ready/
 //! [Trace Context]: https://www.w3.org/TR/trace-context/
+//! [Custom load balancing policies]: https://grpc.io/docs/guides/custom-load-balancing/
 //! [Custom name resolution]: https://grpc.io/docs/guides/custom-name-resolution/
 //! [Custom backend metrics]: https://grpc.io/docs/guides/custom-backend-metrics/
 //! [Connectivity]: https://grpc.github.io/grpc/core/md_doc_connectivity-semantics-and-api.html
@@ -185,6 +187,8 @@
 #[macro_use]
 mod inner_service;
 
+#[cfg(feature = "balance")]
+pub mod balance;
 #[cfg(feature = "cancel")]
 pub mod cancel;
 #[cfg(feature = "channelz")]

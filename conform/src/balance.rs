@@ -1,0 +1,251 @@
+//! A client spreads its calls over many backends, by a policy that it can choose or write.
+//!
+//! # The promise
+//!
+//! A policy is told of addresses and of the connectivity of each connection, and hands out a picker.
+//! A picker says for each call: this connection, wait, or fail. Nothing blocks on it. So say gRPC's
+//! guide [Custom load balancing policies] and [load-balancing.md]. Policies are named in the service
+//! config, with a config of their own ([gRFC A24]), and so can one's own be.
+//!
+//! # What tonic 0.14.9 does
+//!
+//! `Channel::balance_list` and `balance_channel` choose at random, take no other policy, and take a
+//! backend that's dead for one that is ready: half of the calls to one live and one dead backend fail.
+//!
+//! # The policies
+//!
+//! A service config names the one to use:
+//!
+//! ```json
+//! { "loadBalancingConfig": [ { "round_robin": {} } ] }
+//! ```
+//!
+//! | name | a call goes to | config | source |
+//! |---|---|---|---|
+//! | `pick_first` | the first address that could be reached | `shuffleAddressList`: `false` | [A62], [A61], [A113] |
+//! | `round_robin` | the next backend | | [load-balancing.md] |
+//! | `static_weights` | the next backend, as often as its [`Weight`] says | | `conform` only |
+//! | `least_request_experimental` | the one with the fewest open calls, of `choiceCount` at random | `choiceCount`: 2, at most 10 | [A48] |
+//! | `ring_hash_experimental` | the one that this value of the header belongs to | `requestHashHeader`: needed; `minRingSize`: 1024; `maxRingSize`: 4096, and no more | [A42], [A76] |
+//!
+//! A call waits while a connection is being made. If none can be made it fails at once with
+//! UNAVAILABLE and the last error; one that waits for ready waits on.
+//!
+//! ## `pick_first`
+//!
+//! It tries the addresses in the resolver's order, IPv4 and IPv6 in turn, the next one beside those
+//! before it after [`CONNECTION_ATTEMPT_DELAY`], or at once after a failure. The first that is READY
+//! wins, and the rest is dropped. If all fail, calls fail, the resolver is asked again, and each
+//! address is tried again after its own backoff.
+//!
+//! It stays on its connection while the resolver lists its address. Once that is lost, the next call
+//! makes another, from the first address on. It asks nobody for its health: there is no other backend
+//! to call.
+//!
+//! `shuffleAddressList` has many clients of the same list call different backends. The order is by
+//! chance, and those with a higher weight are more often among the first.
+//!
+//! ## `round_robin`
+//!
+//! It keeps a connection to every backend, and each that is READY gets the same number of calls, in
+//! the resolver's order, from a random place on. One that is lost or ill gets no more calls from then
+//! on, and is connected again at once, then after its backoff. Only when all have failed do calls
+//! fail, until one is READY.
+//!
+//! Backends with several addresses have one connection: the addresses are tried as `pick_first` does.
+//! One that is listed twice counts once.
+//!
+//! ## `static_weights`
+//!
+//! As `round_robin`, but a backend of weight 2 gets two calls where one of weight 1 gets one, evenly
+//! mixed: after any number of calls each has had its share, give or take three calls. No weight and
+//! weight 0 count as 1; one that is listed twice has the sum of its weights.
+//!
+//! ## `least_request_experimental`
+//!
+//! As `round_robin`, but each call looks at a few backends by chance, and goes to the one that has the
+//! fewest open calls of this channel. A stream is open until it ends. With 2 choices slow backends get
+//! far fewer calls already; more choices add little.
+//!
+//! ## `ring_hash_experimental`
+//!
+//! Calls with the same value of a header go to the same backend, as long as that can be reached, and
+//! then to the same other one. When backends come and go, few of the values move. Each backend has
+//! places on a ring, by its weight; a value belongs to the next place on it. It's the ring that
+//! grpc-go has for the same addresses, so both send a value to the same backend. [`HashKey`] replaces
+//! the address.
+//!
+//! Connections are made as calls need them. A call without the header goes to any backend that is
+//! READY.
+//!
+//! # A policy of your own
+//!
+//! Always the first backend that is READY, in the order given: the machine next door, and the far one
+//! only while it is down. The config says what it is to be called, and a [`Registry`] that knows it
+//! goes to the service config. [`testing::FakeChannel`] runs it without a network.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use conform::balance::testing::FakeChannel;
+//! use conform::balance::{
+//!     Call, Control, Pick, Policy, PolicyBuilder, PolicyConfig, Registry, Subchannel, SubchannelState,
+//! };
+//! use conform::connectivity::State;
+//! use conform::resolver::Backend;
+//! use serde_json::{Value, json};
+//! use tonic::Status;
+//!
+//! #[derive(Debug, Default)]
+//! struct InOrder {
+//!     backends: Vec<(Subchannel, SubchannelState)>,
+//! }
+//!
+//! impl InOrder {
+//!     fn publish(&self, control: &mut dyn Control) {
+//!         let ready = |(_, state): &&(_, SubchannelState)| state.state() == State::Ready;
+//!         match self.backends.iter().find(ready) {
+//!             Some((first, _)) => {
+//!                 let first = first.clone();
+//!                 let picker = move |_: &Call<'_>| Pick::from(first.clone());
+//!                 control.publish(State::Ready, Arc::new(picker));
+//!             }
+//!             None => {
+//!                 let nobody = |_: &Call<'_>| Pick::Fail(Status::unavailable("nobody is there"));
+//!                 control.publish(State::TransientFailure, Arc::new(nobody));
+//!             }
+//!         }
+//!     }
+//! }
+//!
+//! impl Policy for InOrder {
+//!     fn resolved(&mut self, backends: &[Backend], control: &mut dyn Control) -> Result<(), String> {
+//!         self.backends.clear(); // A better one keeps those that stay.
+//!         for backend in backends {
+//!             let subchannel = control.subchannel(backend, &backend.addresses()[0]);
+//!             subchannel.connect();
+//!             self.backends.push((subchannel, SubchannelState::Idle));
+//!         }
+//!         self.publish(control);
+//!         Ok(())
+//!     }
+//!
+//!     fn failed(&mut self, _: &Status, control: &mut dyn Control) {
+//!         self.publish(control);
+//!     }
+//!
+//!     fn changed(&mut self, it: &Subchannel, now: &SubchannelState, control: &mut dyn Control) {
+//!         if now.state() == State::Idle {
+//!             it.connect();
+//!         }
+//!         if let Some((_, state)) = self.backends.iter_mut().find(|(other, _)| other == it) {
+//!             *state = now.clone();
+//!         }
+//!         self.publish(control);
+//!     }
+//! }
+//!
+//! impl PolicyConfig for InOrder {
+//!     fn build(&self) -> Box<dyn Policy> {
+//!         Box::new(InOrder::default())
+//!     }
+//! }
+//!
+//! struct Builder;
+//!
+//! impl PolicyBuilder for Builder {
+//!     fn name(&self) -> &str {
+//!         "in_order"
+//!     }
+//!
+//!     fn parse(&self, _: &Value) -> Result<Arc<dyn PolicyConfig>, String> {
+//!         Ok(Arc::new(InOrder::default()))
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), String> {
+//! let registry = Registry::new().with(Builder);
+//! let chosen = registry.choose(&json!([{ "in_order": {} }, { "pick_first": {} }]))?;
+//! let mut channel = FakeChannel::new(chosen.config().build());
+//! let [near, far] = [[10, 0, 0, 1], [10, 9, 9, 9]].map(|ip| Backend::at((ip, 50051).into()));
+//! channel.resolved(&[near.clone(), far.clone()])?;
+//!
+//! let mut picked = |backend: &Backend, state| {
+//!     channel.set(&backend.addresses()[0], state);
+//!     match channel.pick(&Call::new("/greeter.v1.Greeter/Greet", &Default::default())) {
+//!         Pick::Use(picked) => picked.subchannel().address().to_string(),
+//!         other => format!("{other:?}"),
+//!     }
+//! };
+//! assert_eq!(picked(&far, SubchannelState::Ready), "10.9.9.9:50051");
+//! assert_eq!(picked(&near, SubchannelState::Ready), "10.0.0.1:50051");
+//! assert_eq!(picked(&near, SubchannelState::Idle), "10.9.9.9:50051");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it can't do
+//!
+//! * No outlier ejection ([gRFC A50]): a backend that answers with errors keeps its calls.
+//! * No policy inside of another: no `priority`, no `weighted_target`, nothing of xDS. So
+//!   `ring_hash_experimental` needs its header's name, where xDS would bring the hash.
+//! * A list of more than [`MAX_ADDRESSES`] is refused, and the one before stays. An empty list takes
+//!   all backends away, as in gRPC; a resolver that only fails takes nothing away.
+//! * A ring has [`MAX_RING_SIZE`] places at most. With many backends, and weights far apart, some have
+//!   no place, and get no calls.
+//! * A backend with several addresses that is ill is connected through all of them until it has
+//!   recovered, and then keeps one. gRPC keeps the first.
+//!
+//! [`Weight`]: crate::resolver::Weight
+//! [Custom load balancing policies]: https://grpc.io/docs/guides/custom-load-balancing/
+//! [load-balancing.md]: https://github.com/grpc/grpc/blob/master/doc/load-balancing.md
+//! [gRFC A24]: https://github.com/grpc/proposal/blob/master/A24-lb-policy-config.md
+//! [gRFC A50]: https://github.com/grpc/proposal/blob/master/A50-xds-outlier-detection.md
+//! [A42]: https://github.com/grpc/proposal/blob/master/A42-xds-ring-hash-lb-policy.md
+//! [A48]: https://github.com/grpc/proposal/blob/master/A48-xds-least-request-lb-policy.md
+//! [A61]: https://github.com/grpc/proposal/blob/master/A61-IPv4-IPv6-dualstack-backends.md
+//! [A62]: https://github.com/grpc/proposal/blob/master/A62-pick-first.md
+//! [A76]: https://github.com/grpc/proposal/blob/master/A76-ring-hash-improvements.md
+//! [A113]: https://github.com/grpc/proposal/blob/master/A113-pick-first-weighted-shuffling.md
+
+use std::sync::Arc;
+
+mod config;
+mod dialer;
+mod endpoints;
+mod least_request;
+mod pick_first;
+mod picker;
+mod policy;
+mod registry;
+mod ring;
+mod ring_hash;
+mod round_robin;
+mod spread;
+mod static_weights;
+mod subchannel;
+pub mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use self::dialer::CONNECTION_ATTEMPT_DELAY;
+pub use self::endpoints::MAX_ADDRESSES;
+pub use self::picker::{Call, CallEnd, Pick, Picked, Picker};
+pub use self::policy::{Control, Policy, PolicyBuilder, PolicyConfig};
+pub use self::registry::{Chosen, Registry};
+pub use self::ring::MAX_RING_SIZE;
+pub use self::ring_hash::HashKey;
+#[allow(unused_imports)] // For the channel.
+pub(crate) use self::subchannel::{Connection, Shared, WeakSubchannel};
+pub use self::subchannel::{Subchannel, SubchannelState};
+
+/// The policies of this module.
+fn built_in() -> Vec<Arc<dyn PolicyBuilder>> {
+    vec![
+        Arc::new(least_request::Builder),
+        Arc::new(pick_first::Builder),
+        Arc::new(ring_hash::Builder),
+        Arc::new(round_robin::Builder),
+        Arc::new(static_weights::Builder),
+    ]
+}

@@ -1,0 +1,92 @@
+//! What a load balancing policy is, to the channel that runs it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::{Picker, Subchannel, SubchannelState};
+use crate::connectivity::State;
+use crate::resolver::{Address, Backend};
+
+/// Decides which connections there are, and for each call which one it takes.
+///
+/// The channel calls these methods one after another, from one task: a policy needs no locks, and
+/// must not block. What happens per call is the [`Picker`]'s. One that panics is taken away: the
+/// channel fails its calls until the next config or list of backends.
+pub trait Policy: Send + 'static {
+    /// The resolver has found these backends, in its order. Those that stay should keep their
+    /// subchannels.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them, such as that there are none. The resolver is asked again, with
+    /// backoff; what the policy had before should go on working.
+    fn resolved(&mut self, backends: &[Backend], control: &mut dyn Control) -> Result<(), String>;
+
+    /// The resolver failed. A policy that has backends keeps them; one that has none publishes
+    /// TRANSIENT_FAILURE.
+    fn failed(&mut self, error: &Status, control: &mut dyn Control);
+
+    /// A subchannel has changed its state. It isn't called for subchannels whose last handle is
+    /// dropped.
+    fn changed(
+        &mut self,
+        subchannel: &Subchannel,
+        state: &SubchannelState,
+        control: &mut dyn Control,
+    );
+
+    /// Somebody wants a connection, and the policy has published IDLE.
+    fn connect(&mut self, control: &mut dyn Control) {
+        let _ = control;
+    }
+
+    /// The time has come that was asked for by [`Control::wake_at`].
+    fn woken(&mut self, control: &mut dyn Control) {
+        let _ = control;
+    }
+}
+
+/// What a policy can do.
+pub trait Control {
+    /// A new subchannel, IDLE, to one address of a backend. It lives until its last handle is
+    /// dropped.
+    fn subchannel(&mut self, backend: &Backend, address: &Address) -> Subchannel;
+
+    /// The channel's state from now on, and who says where calls go.
+    fn publish(&mut self, state: State, picker: Arc<dyn Picker>);
+
+    /// Asks the resolver for a fresh answer, as a lost connection is a reason to. The resolver
+    /// limits how often it really looks.
+    fn re_resolve(&mut self);
+
+    /// Asks for [`Policy::woken`] at this time. There is one such time: the newest.
+    fn wake_at(&mut self, time: Instant);
+}
+
+/// Makes policies of one name from their part of the service config.
+pub trait PolicyBuilder: Send + Sync + 'static {
+    /// As the config calls it: `round_robin`.
+    fn name(&self) -> &str;
+
+    /// Reads the policy's config, a JSON object. Fields that aren't known are to be overlooked.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, with the field's name. The whole service config is invalid then (gRFC A24).
+    fn parse(&self, config: &serde_json::Value) -> Result<Arc<dyn PolicyConfig>, String>;
+}
+
+/// A policy's config that is in order.
+pub trait PolicyConfig: fmt::Debug + Send + Sync + 'static {
+    /// A policy with this config.
+    fn build(&self) -> Box<dyn Policy>;
+
+    /// Whether its subchannels are READY only while their backend says that it's SERVING, where the
+    /// service config asks for that (gRFC A17).
+    fn health_checks(&self) -> bool {
+        true
+    }
+}

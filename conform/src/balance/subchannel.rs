@@ -1,0 +1,195 @@
+//! One connection, or the wish for one.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use futures::FutureExt;
+use tokio::sync::Notify;
+use tonic::Status;
+use tonic::transport::Channel;
+
+use crate::connectivity::State;
+use crate::resolver::Address;
+
+/// Where a subchannel stands.
+#[derive(Clone, Debug)]
+pub enum SubchannelState {
+    /// No connection. [`Subchannel::connect`] changes that.
+    Idle,
+    /// A connection is being made, or its backend hasn't said yet how it does.
+    Connecting,
+    /// There is a connection that takes calls.
+    Ready,
+    /// Connecting has failed, with this, or the backend is ill. After the backoff it's IDLE again.
+    TransientFailure(Status),
+}
+
+impl SubchannelState {
+    /// Without the reason.
+    pub fn state(&self) -> State {
+        match self {
+            Self::Idle => State::Idle,
+            Self::Connecting => State::Connecting,
+            Self::Ready => State::Ready,
+            Self::TransientFailure(_) => State::TransientFailure,
+        }
+    }
+}
+
+/// A handle of a connection to one address, which is made when a policy asks for it, and not made
+/// again before the policy asks again.
+///
+/// Clones are the same subchannel. When the last one is dropped, so is the connection, once its
+/// running calls have ended.
+#[derive(Clone)]
+pub struct Subchannel {
+    shared: Arc<Shared>,
+    /// What makes the connections. It ends with the last handle.
+    _task: Arc<dyn Any + Send + Sync>,
+}
+
+/// What the handles and the task share.
+pub(crate) struct Shared {
+    id: u64,
+    address: Address,
+    wanted: Notify,
+    connection: Mutex<Option<Connection>>,
+}
+
+/// An established connection.
+#[derive(Clone)]
+#[allow(dead_code)] // For the channel.
+pub(crate) struct Connection {
+    pub(crate) number: u64,
+    pub(crate) channel: Channel,
+}
+
+impl Subchannel {
+    /// A subchannel whose connections `task` makes.
+    pub(crate) fn new<T: Send + Sync + 'static>(
+        id: u64,
+        address: Address,
+        task: impl FnOnce(&Arc<Shared>) -> T,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            id,
+            address,
+            wanted: Notify::new(),
+            connection: Mutex::new(None),
+        });
+        let _task = Arc::new(task(&shared));
+        Self { shared, _task }
+    }
+
+    /// Which one it is among those of its channel.
+    pub fn id(&self) -> u64 {
+        self.shared.id
+    }
+
+    /// Where it connects to.
+    pub fn address(&self) -> &Address {
+        &self.shared.address
+    }
+
+    /// Begins to connect, if it's IDLE.
+    pub fn connect(&self) {
+        self.shared.wanted.notify_one();
+    }
+
+    /// The connection, if there is one that takes calls.
+    #[allow(dead_code)] // For the channel.
+    pub(crate) fn connection(&self) -> Option<Connection> {
+        self.shared.slot().clone()
+    }
+
+    /// Whether a connection was asked for since the last question.
+    pub(super) fn take_wanted(&self) -> bool {
+        self.shared.wanted.notified().now_or_never().is_some()
+    }
+
+    /// What knows the subchannel without keeping it.
+    pub(crate) fn downgrade(&self) -> WeakSubchannel {
+        WeakSubchannel {
+            shared: Arc::downgrade(&self.shared),
+            task: Arc::downgrade(&self._task),
+        }
+    }
+}
+
+/// A subchannel, as long as somebody else keeps it.
+pub(crate) struct WeakSubchannel {
+    shared: Weak<Shared>,
+    task: Weak<dyn Any + Send + Sync>,
+}
+
+impl WeakSubchannel {
+    pub(crate) fn upgrade(&self) -> Option<Subchannel> {
+        Some(Subchannel {
+            shared: self.shared.upgrade()?,
+            _task: self.task.upgrade()?,
+        })
+    }
+}
+
+/// The same subchannel.
+impl PartialEq for Subchannel {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl Eq for Subchannel {}
+
+impl fmt::Debug for Subchannel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subchannel")
+            .field("id", &self.shared.id)
+            .field("address", &self.shared.address)
+            .finish_non_exhaustive()
+    }
+}
+
+#[allow(dead_code)] // For the channel.
+impl Shared {
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Waits until somebody wants a connection. What was wanted before doesn't count.
+    pub(crate) async fn wanted(&self) {
+        self.wanted.notified().await;
+    }
+
+    /// Overlooks what was wanted so far.
+    pub(crate) fn want_nothing(&self) {
+        let _ = self.wanted.notified().now_or_never();
+    }
+
+    pub(crate) fn connected(&self, connection: Connection) {
+        *self.slot() = Some(connection);
+    }
+
+    /// This connection takes no more calls. Says whether it did.
+    pub(crate) fn gone(&self, number: u64) -> bool {
+        let mut slot = self.slot();
+        if (slot.as_ref()).is_none_or(|connection| connection.number != number) {
+            return false;
+        }
+        let connection = slot.take();
+        drop(slot);
+        drop(connection);
+        true
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Connection>> {
+        // Nothing here panics while it is held.
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
