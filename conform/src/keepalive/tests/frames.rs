@@ -399,6 +399,29 @@ async fn a_client_that_has_pinged_too_often_has_time_to_read_why() {
     assert_eq!(server.read(&mut [0]).await.unwrap(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_mebibyte_is_read_of_a_client_that_does_not_stop() {
+    let (mut server, mut client) = pair(1024, idle());
+    client.send(&opening()).await;
+    client_speaks(&mut server).await;
+    server.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+    // The first farewell, and the last one.
+    let _ = timeout(seconds(66), server.read_u8()).await;
+    let mut taken = 0;
+    let flood = async {
+        while client.0.write_all(&[0; 512]).await.is_ok() {
+            taken += 512;
+        }
+    };
+    let mut end = [0];
+    tokio::select! {
+        () = flood => panic!("it has closed at once"),
+        read = server.read(&mut end) => assert_eq!(read.unwrap(), 0),
+    }
+    let mebibyte = 1024 * 1024;
+    assert!((mebibyte..mebibyte + 4096).contains(&taken), "{taken}");
+}
+
 /// A connection that takes so many bytes at a time.
 struct Slow(DuplexStream, usize);
 
