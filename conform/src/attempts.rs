@@ -5,6 +5,8 @@ use std::fmt;
 use std::iter;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+#[cfg(feature = "hedging")]
+use std::task::Waker;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -287,6 +289,20 @@ impl<P: Send + Sync + 'static> Call<P> {
     /// Time has passed since the call began.
     pub(crate) fn has_waited(&mut self) {
         self.is_late = true;
+    }
+
+    /// Has all attempts say this of themselves.
+    #[cfg(feature = "hedging")]
+    pub(crate) fn mark(&mut self, mark: IsAttempt) {
+        if let Some(head) = &mut self.head {
+            head.extensions.insert(mark);
+        }
+    }
+
+    /// Wakes `waker` when the buffer is exceeded, which ends all attempts but one.
+    #[cfg(feature = "hedging")]
+    pub(crate) fn watch(&self, waker: &Waker) {
+        self.replay.watch(waker);
     }
 
     /// Whether another attempt can begin from the beginning.

@@ -29,6 +29,7 @@
 //! | What servers write down of one trace can be put together. | [Trace Context] | passes nothing on | [`trace_context`] | 20 |
 //! | A call waits for its server, if it's told to; attempts to connect keep a distance. | [Wait-for-ready] | fails at once, tries with each call | [`wait_for_ready`] | 21 |
 //! | A call that fails is made again, as its policy and the server say; one that nobody has seen, in any case. | [Retry] | makes none again | [`retry`] | 22 |
+//! | The first answer of several attempts counts; the others stop. | [Request hedging] | sends each call once | [`hedging`] | 23 |
 //! | A channel finds its servers by a name, and hears of each change. | [Custom name resolution] | one URL, one server; refuses `dns:` | [`resolver`] | 25 |
 //! | Calls are spread over all backends that can take them, by a policy that one chooses or writes. | [Custom load balancing policies] | at random, and to the dead; no other policy | [`balance`] | 26, 27 |
 //! | A backend tells how busy it is, and gets calls accordingly. | [Custom backend metrics] | no report with a reply; knows no weights | [`orca`] | 28 |
@@ -50,8 +51,8 @@
 //! what the others answer too. On a client, from the outside in: `deadline` covers
 //! everything, then `cancel`; nothing that decodes an error's details may stand between
 //! `error_details` and the channel, and `message_limit`, `status` and `metadata`, which come
-//! next, don't. `retry` stands below `deadline` and `cancel`, and above `status`: what is below it sees each
-//! attempt. On a server `panic` covers everything, `shutdown` stands right inside of it;
+//! next, don't. `hedging`, then `retry`, stand below `deadline` and `cancel`, and above `status`: what is below them sees
+//! each attempt. On a server `panic` covers everything, `shutdown` stands right inside of it;
 //! `deadline` stops the rest; then `cancel`, `message_limit`, and `metadata` next to the handler. Who calls, and whether they may, comes
 //! right below `deadline`: `credentials`, then `method_policy`. On a client `credentials` stands
 //! there too, so that the deadline covers fetching a token.
@@ -166,6 +167,7 @@
 //! [Error handling]: https://grpc.io/docs/guides/error/
 //! [Metadata]: https://grpc.io/docs/guides/metadata/
 //! [Retry]: https://grpc.io/docs/guides/retry/
+//! [Request hedging]: https://grpc.io/docs/guides/request-hedging/
 //! [Authentication]: https://grpc.io/docs/guides/auth/
 //! [Reflection]: https://grpc.io/docs/guides/reflection/
 //! [Health checking]: https://grpc.io/docs/guides/health-checking/
@@ -205,6 +207,8 @@ pub mod error_details;
 pub mod framing;
 #[cfg(feature = "health")]
 pub mod health;
+#[cfg(feature = "hedging")]
+pub mod hedging;
 #[cfg(feature = "keepalive")]
 pub mod keepalive;
 #[cfg(feature = "message_limit")]

@@ -114,6 +114,14 @@ impl Replay {
         }
     }
 
+    /// Wakes `waker` when the call is committed to one attempt.
+    #[cfg(feature = "hedging")]
+    pub(crate) fn watch(&self, waker: &Waker) {
+        if let Self::Shared(shared) = self {
+            shared.state().watch(waker);
+        }
+    }
+
     /// A body that begins at the beginning, and what stops it; `None` if there can't be one.
     pub(crate) fn attempt(&mut self) -> Option<(Running, Body)> {
         match self {
@@ -138,6 +146,13 @@ impl Running {
         if let Some((shared, number)) = self.0.take() {
             shared.wake(|state| state.commit(number, &shared.memory));
         }
+    }
+
+    /// Whether the call is committed to another attempt.
+    #[cfg(feature = "hedging")]
+    pub(crate) fn is_over(&self) -> bool {
+        let share = self.0.as_ref();
+        share.is_some_and(|(shared, number)| shared.state().is_over(*number))
     }
 }
 

@@ -120,6 +120,7 @@ fn the_inner_service_can_be_reached_changed_and_taken_out() {
         crate::deadline::ClientDeadlineLayer::new(),
         crate::deadline::ServerDeadlineLayer::new(),
         crate::error_details::SanitizeDetailsLayer::new(),
+        crate::hedging::HedgingLayer::new(),
         crate::message_limit::ClientMessageLimitLayer::new(1),
         crate::message_limit::ServerMessageLimitLayer::new(1),
         crate::metadata::HeaderLimitLayer::new(1),

@@ -10,6 +10,9 @@ use tonic::codegen::{Bytes, StdError};
 
 use super::{Memory, READERS};
 
+/// Those that read, those that were stopped, and the call itself.
+const WAKERS: usize = 2 * READERS + 1;
+
 #[derive(Default)]
 pub(super) struct State {
     kept: VecDeque<Bytes>,
@@ -26,6 +29,9 @@ pub(super) struct State {
     owner: Option<u64>,
     /// Wakers of attempts that were stopped.
     stopped: [Option<Waker>; READERS],
+    /// Hears of it when there is an owner.
+    #[cfg(feature = "hedging")]
+    watcher: Option<Waker>,
 }
 
 pub(super) struct Reader {
@@ -210,14 +216,32 @@ impl State {
         }
     }
 
+    #[cfg(feature = "hedging")]
+    pub(super) fn watch(&mut self, waker: &Waker) {
+        match &mut self.watcher {
+            Some(known) => known.clone_from(waker),
+            unknown => *unknown = Some(waker.clone()),
+        }
+    }
+
+    /// Whether another attempt than `number` is the owner.
+    #[cfg(feature = "hedging")]
+    pub(super) fn is_over(&self, number: u64) -> bool {
+        self.owner.is_some_and(|owner| owner != number)
+    }
+
     /// All who wait: the caller's body may have the waker of one that is gone.
-    pub(super) fn wakers(&mut self) -> [Option<Waker>; 2 * READERS] {
-        let mut wakers = [const { None }; 2 * READERS];
+    pub(super) fn wakers(&mut self) -> [Option<Waker>; WAKERS] {
+        let mut wakers = [const { None }; WAKERS];
         let waiting = self.readers.iter_mut().flatten();
         let waiting = waiting.map(|reader| reader.waker.take());
         let stopped = self.stopped.iter_mut().map(Option::take);
         for (place, waker) in wakers.iter_mut().zip(waiting.chain(stopped)) {
             *place = waker;
+        }
+        #[cfg(feature = "hedging")]
+        if let (Some(_), [.., place]) = (self.owner, &mut wakers) {
+            *place = self.watcher.take();
         }
         wakers
     }
