@@ -180,6 +180,17 @@ impl Deadline {
         deadline.or_else(|| Self::after(timeout::read(headers).ok()??))
     }
 
+    /// Gives a call this much time, if it has more, or as much as it likes. What breaks the grammar
+    /// stays.
+    #[cfg(feature = "service_config")]
+    pub(crate) fn shorten(timeout: Duration, headers: &mut HeaderMap) {
+        if let Ok(own) = timeout::read(headers)
+            && own.is_none_or(|own| own > timeout)
+        {
+            timeout::write(timeout, headers);
+        }
+    }
+
     /// Tells a server the time that is left.
     #[cfg(any(feature = "retry", feature = "wait_for_ready"))]
     pub(crate) fn write(self, headers: &mut HeaderMap) {

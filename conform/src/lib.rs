@@ -30,6 +30,7 @@
 //! | A call waits for its server, if it's told to; attempts to connect keep a distance. | [Wait-for-ready] | fails at once, tries with each call | [`wait_for_ready`] | 21 |
 //! | A call that fails is made again, as its policy and the server say; one that nobody has seen, in any case. | [Retry] | makes none again | [`retry`] | 22 |
 //! | The first answer of several attempts counts; the others stop. | [Request hedging] | sends each call once | [`hedging`] | 23 |
+//! | The owner of a service says how its clients call it; a bad config changes nothing. | [Service config] | has none | [`service_config`] | 24 |
 //! | A channel finds its servers by a name, and hears of each change. | [Custom name resolution] | one URL, one server; refuses `dns:` | [`resolver`] | 25 |
 //! | Calls are spread over all backends that can take them, by a policy that one chooses or writes. | [Custom load balancing policies] | at random, and to the dead; no other policy | [`balance`] | 26, 27 |
 //! | A backend tells how busy it is, and gets calls accordingly. | [Custom backend metrics] | no report with a reply; knows no weights | [`orca`] | 28 |
@@ -63,7 +64,8 @@
 //! `channelz` stands beside `metrics`, for the same reason; a subchannel's layer next to its channel.
 //! `orca` stands next to the handlers on a server, beside `metadata`, and next to the channel on a
 //! client.
-//! `wait_for_ready` stands right above the channel.
+//! `wait_for_ready` stands right above the channel, and `service_config` outside of all layers that do
+//! what it says.
 //! `keepalive` is no layer: `enforce` stands around the server's connections, and
 //! `ClientKeepalive` makes the channel that the client's layers stand around.
 //!
@@ -176,6 +178,7 @@
 //! [Keepalive]: https://grpc.io/docs/guides/keepalive/
 //! [OpenTelemetry metrics]: https://grpc.io/docs/guides/opentelemetry-metrics/
 //! [Wait-for-ready]: https://grpc.io/docs/guides/wait-for-ready/
+//! [Service config]: https://grpc.io/docs/guides/service-config/
 //! [Trace Context]: https://www.w3.org/TR/trace-context/
 //! [Custom load balancing policies]: https://grpc.io/docs/guides/custom-load-balancing/
 //! [Custom name resolution]: https://grpc.io/docs/guides/custom-name-resolution/
@@ -231,6 +234,8 @@ pub mod resolver;
 pub mod retry;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "service_config")]
+pub mod service_config;
 #[cfg(feature = "shutdown")]
 pub mod shutdown;
 #[cfg(feature = "status")]

@@ -148,6 +148,35 @@ where
     }
 }
 
+/// In a request's extensions: limits of this one call, for [`ClientMessageLimit`]. One counts if
+/// it's smaller than the layer's, or if the layer has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CallLimits {
+    /// The largest reply message, in bytes.
+    pub incoming: Option<usize>,
+    /// The largest request message, in bytes.
+    pub outgoing: Option<usize>,
+}
+
+impl CallLimits {
+    /// The smaller limit of each pair.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            incoming: smaller(self.incoming, other.incoming),
+            outgoing: smaller(self.outgoing, other.outgoing),
+        }
+    }
+}
+
+fn smaller(one: Option<usize>, other: Option<usize>) -> Option<usize> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// Makes [`ClientMessageLimit`].
 #[derive(Clone, Copy, Debug)]
 pub struct ClientMessageLimitLayer {
@@ -205,7 +234,12 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let refused = Refused::default();
-        let request = match self.limits.outgoing {
+        let own: CallLimits = request.extensions().get().copied().unwrap_or_default();
+        let limits = own.and(CallLimits {
+            incoming: Some(self.limits.incoming),
+            outgoing: self.limits.outgoing,
+        });
+        let request = match limits.outgoing {
             Some(limit) => request.map(|body| {
                 let end = End::Told(refused.clone());
                 LimitedBody::limit(body, limit, end)
@@ -214,7 +248,7 @@ where
         };
         MessageLimitFuture {
             inner: self.inner.call(request),
-            limit: Some(self.limits.incoming),
+            limit: limits.incoming,
             end: End::Told(refused),
         }
     }

@@ -133,6 +133,7 @@ fn the_inner_service_can_be_reached_changed_and_taken_out() {
         crate::orca::ServerOrcaLayer::new(),
         crate::panic::CatchPanicLayer::new(),
         crate::retry::RetryLayer::new(),
+        crate::service_config::ServiceConfigLayer::new(Default::default()),
         crate::status::ClientStatusLayer::new(),
         crate::wait_for_ready::WaitForReadyLayer::new(),
         crate::channelz::Channelz::new().server("server").layer(),
