@@ -25,6 +25,7 @@
 //! | `pick_first` | the first address that could be reached | `shuffleAddressList`: `false` | [A62], [A61], [A113] |
 //! | `round_robin` | the next backend | | [load-balancing.md] |
 //! | `static_weights` | the next backend, as often as its [`Weight`] says | | `conform` only |
+//! | `weighted_round_robin` | the next backend, as often as its reports say | see below | [A58] |
 //! | `least_request_experimental` | the one with the fewest open calls, of `choiceCount` at random | `choiceCount`: 2, at most 10 | [A48] |
 //! | `ring_hash_experimental` | the one that this value of the header belongs to | `requestHashHeader`: needed; `minRingSize`: 1024; `maxRingSize`: 4096, and no more | [A42], [A76] |
 //!
@@ -60,6 +61,25 @@
 //! As `round_robin`, but a backend of weight 2 gets two calls where one of weight 1 gets one, evenly
 //! mixed: after any number of calls each has had its share, give or take three calls. No weight and
 //! weight 0 count as 1; one that is listed twice has the sum of its weights.
+//!
+//! ## `weighted_round_robin`
+//!
+//! As `round_robin`, but a backend that says it can take twice as much gets two calls where the other
+//! gets one: its weight is the calls a second that it serves, divided by the part of itself that they
+//! use. See [`orca`](crate::orca).
+//!
+//! Calls go round evenly until at least two backends have weights. One that has none yet, or none any
+//! more, gets the mean of the others. Reports that can't be true are overlooked, and nobody's weight
+//! counts for more than ten times the mean, or less than a hundredth of it.
+//!
+//! | field | default | |
+//! |---|---|---|
+//! | `enableOobLoadReport` | `false` | backends report out of band; otherwise with each call |
+//! | `oobReportingPeriod` | `"10s"` | how often they are asked to; a server may make it longer |
+//! | `blackoutPeriod` | `"10s"` | a backend has to report for this long before its weight counts, anew after each connection |
+//! | `weightExpirationPeriod` | `"180s"` | without a report for this long it has no weight |
+//! | `weightUpdatePeriod` | `"1s"` | how often weights are looked at; at least `"0.1s"` |
+//! | `errorUtilizationPenalty` | `1` | how much errors count: a backend whose calls all fail looks as if this much more of it were used |
 //!
 //! ## `least_request_experimental`
 //!
@@ -203,6 +223,7 @@
 //! [gRFC A50]: https://github.com/grpc/proposal/blob/master/A50-xds-outlier-detection.md
 //! [A42]: https://github.com/grpc/proposal/blob/master/A42-xds-ring-hash-lb-policy.md
 //! [A48]: https://github.com/grpc/proposal/blob/master/A48-xds-least-request-lb-policy.md
+//! [A58]: https://github.com/grpc/proposal/blob/master/A58-client-side-weighted-round-robin-lb-policy.md
 //! [A61]: https://github.com/grpc/proposal/blob/master/A61-IPv4-IPv6-dualstack-backends.md
 //! [A62]: https://github.com/grpc/proposal/blob/master/A62-pick-first.md
 //! [A76]: https://github.com/grpc/proposal/blob/master/A76-ring-hash-improvements.md
@@ -227,6 +248,7 @@ mod subchannel;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod weighted_round_robin;
 
 pub use self::dialer::CONNECTION_ATTEMPT_DELAY;
 pub use self::endpoints::MAX_ADDRESSES;
@@ -247,5 +269,6 @@ fn built_in() -> Vec<Arc<dyn PolicyBuilder>> {
         Arc::new(ring_hash::Builder),
         Arc::new(round_robin::Builder),
         Arc::new(static_weights::Builder),
+        Arc::new(weighted_round_robin::Builder),
     ]
 }

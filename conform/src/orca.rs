@@ -108,8 +108,8 @@
 //!
 //! # Weights
 //!
-//! [`BackendWeight`] and [`Scheduler`] are A58's weighted round robin, in two parts that a balancer of
-//! one's own can use too:
+//! A58's policy is `weighted_round_robin`, in the module `balance`. [`BackendWeight`] and [`Scheduler`]
+//! are its two halves, for a policy of one's own:
 //!
 //! ```
 //! use std::sync::atomic::AtomicU64;

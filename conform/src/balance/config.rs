@@ -1,5 +1,7 @@
 //! Fields of a policy's config, as proto3 JSON has them.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 /// The fields of a policy's config. Nothing at all, `null`, is a config without fields.
@@ -43,6 +45,33 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A number that isn't negative; proto3 JSON may write it as text.
+    pub(crate) fn amount(&self, name: &str) -> Result<Option<f64>, String> {
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        let amount = match value {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        match amount.filter(|amount| *amount >= 0.0 && amount.is_finite()) {
+            Some(amount) => Ok(Some(amount)),
+            None => Err(format!("{name} must be a number, at least 0")),
+        }
+    }
+
+    /// A time, as `"1.5s"`.
+    pub(crate) fn duration(&self, name: &str) -> Result<Option<Duration>, String> {
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        match value.as_str().and_then(duration) {
+            Some(duration) => Ok(Some(duration)),
+            None => Err(format!("{name} must be a time of at least 0, as \"1.5s\"")),
+        }
+    }
+
     pub(crate) fn text(&self, name: &str) -> Result<Option<&'a str>, String> {
         match self.get(name) {
             None => Ok(None),
@@ -50,4 +79,17 @@ impl<'a> Fields<'a> {
             Some(_) => Err(format!("{name} must be a string")),
         }
     }
+}
+
+/// Seconds with up to nine digits after the point, up to protobuf's 10,000 years.
+fn duration(text: &str) -> Option<Duration> {
+    const LONGEST: Duration = Duration::from_secs(315_576_000_000);
+    let number = text.strip_suffix('s')?;
+    let (seconds, parts) = number.split_once('.').unwrap_or((number, "0"));
+    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+    if !are_digits(seconds) || !are_digits(parts) || parts.len() > 9 {
+        return None;
+    }
+    let duration = Duration::new(seconds.parse().ok()?, format!("{parts:0<9}").parse().ok()?);
+    (duration <= LONGEST).then_some(duration)
 }

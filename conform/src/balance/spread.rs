@@ -29,6 +29,11 @@ pub(crate) trait Rule: Send + 'static {
     fn connected(&mut self, data: &Self::Data) {
         let _ = data;
     }
+
+    /// A backend is READY no more, or takes no more calls over the connection that it had.
+    fn disconnected(&mut self, data: &Self::Data) {
+        let _ = data;
+    }
 }
 
 /// A backend that is READY.
@@ -118,12 +123,15 @@ impl<R: Rule> Policy for Spread<R> {
         state: &SubchannelState,
         control: &mut dyn Control,
     ) {
+        for endpoint in self.endpoints.iter() {
+            if endpoint.ready() == Some(subchannel) {
+                self.rule.disconnected(&endpoint.data);
+            }
+        }
         let others = self.endpoints.changed(subchannel, state, control);
-        if matches!(state, SubchannelState::Ready) {
-            for endpoint in self.endpoints.iter() {
-                if endpoint.ready() == Some(subchannel) {
-                    self.rule.connected(&endpoint.data);
-                }
+        for endpoint in self.endpoints.iter() {
+            if endpoint.ready() == Some(subchannel) {
+                self.rule.connected(&endpoint.data);
             }
         }
         self.settle(others, control);
