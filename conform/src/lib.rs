@@ -34,6 +34,7 @@
 //! | A channel finds its servers by a name, and hears of each change. | [Custom name resolution] | one URL, one server; refuses `dns:` | [`resolver`] | 25 |
 //! | Calls are spread over all backends that can take them, by a policy that one chooses or writes. | [Custom load balancing policies] | at random, and to the dead; no other policy | [`balance`] | 26, 27 |
 //! | A backend tells how busy it is, and gets calls accordingly. | [Custom backend metrics] | no report with a reply; knows no weights | [`orca`] | 28 |
+//! | All of the client's promises hold together, on one channel to a name. | [gRPC core concepts] | one connection, or a random one of several | [`channel`] | 21–28 |
 //!
 //! # How to depend on it
 //!
@@ -184,6 +185,7 @@
 //! [Custom name resolution]: https://grpc.io/docs/guides/custom-name-resolution/
 //! [Custom backend metrics]: https://grpc.io/docs/guides/custom-backend-metrics/
 //! [Connectivity]: https://grpc.github.io/grpc/core/md_doc_connectivity-semantics-and-api.html
+//! [gRPC core concepts]: https://grpc.io/docs/what-is-grpc/core-concepts/#channels
 //! [gRPC over HTTP/2]: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 //! [RFC 9113]: https://www.rfc-editor.org/rfc/rfc9113#section-10.5
 
@@ -196,6 +198,8 @@ mod inner_service;
 pub mod balance;
 #[cfg(feature = "cancel")]
 pub mod cancel;
+#[cfg(feature = "channel")]
+pub mod channel;
 #[cfg(feature = "channelz")]
 pub mod channelz;
 #[cfg(feature = "connectivity")]
@@ -258,7 +262,7 @@ mod attempts;
 mod backoff;
 #[cfg(any(feature = "credentials", feature = "reflection"))]
 mod checked;
-#[cfg(any(feature = "keepalive", feature = "server"))]
+#[cfg(any(feature = "channel", feature = "keepalive", feature = "server"))]
 mod frames;
 #[cfg(feature = "retry")]
 mod replay;

@@ -73,7 +73,7 @@
 //! service's `max_decoding_message_size`, if that is too much; beside it there are 1 MiB of
 //! received bytes (hyper's window), and 16 KiB of headers for each call.
 //!
-//! Frames that have to be answered are counted as [`keepalive`](crate::keepalive) has it.
+//! Frames that have to be answered are counted as [`keepalive`] has it.
 //!
 //! # What it doesn't do
 //!

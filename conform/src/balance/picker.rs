@@ -89,7 +89,7 @@ impl Picked {
         &self.subchannel
     }
 
-    #[allow(dead_code)] // For the channel.
+    #[cfg_attr(not(feature = "channel"), allow(dead_code))]
     pub(crate) fn into_parts(self) -> (Subchannel, Option<OnEnd>) {
         (self.subchannel, self.on_end)
     }

@@ -59,7 +59,7 @@ pub(crate) struct Shared {
 
 /// An established connection.
 #[derive(Clone)]
-#[allow(dead_code)] // For the channel.
+#[cfg_attr(not(feature = "channel"), allow(dead_code))]
 pub(crate) struct Connection {
     pub(crate) number: u64,
     pub(crate) channel: Channel,
@@ -98,7 +98,7 @@ impl Subchannel {
     }
 
     /// The connection, if there is one that takes calls.
-    #[allow(dead_code)] // For the channel.
+    #[cfg_attr(not(feature = "channel"), allow(dead_code))]
     pub(crate) fn connection(&self) -> Option<Connection> {
         self.shared.slot().clone()
     }
@@ -106,6 +106,12 @@ impl Subchannel {
     /// Whether a connection was asked for since the last question.
     pub(super) fn take_wanted(&self) -> bool {
         self.shared.wanted.notified().now_or_never().is_some()
+    }
+
+    /// Loses the connection with this number.
+    #[cfg(all(test, feature = "channel"))]
+    pub(crate) fn lose(&self, number: u64) {
+        self.shared.gone(number);
     }
 
     /// What knows the subchannel without keeping it.
@@ -150,7 +156,7 @@ impl fmt::Debug for Subchannel {
     }
 }
 
-#[allow(dead_code)] // For the channel.
+#[cfg_attr(not(feature = "channel"), allow(dead_code))]
 impl Shared {
     pub(crate) fn id(&self) -> u64 {
         self.id

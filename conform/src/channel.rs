@@ -1,0 +1,228 @@
+//! All of the client's promises in one channel: a target, a service config, and tonic's endpoint.
+//!
+//! # The promise
+//!
+//! A channel to a name finds the servers behind it and keeps finding them, spreads its calls over
+//! those that work, waits, repeats or hedges calls as the [service config] says, and ends each at its
+//! deadline with the right status. So behave grpc-go's and grpc-java's channels. The guides are
+//! [Service config], [Retry], [Request hedging], [Wait-for-ready], [Custom name resolution],
+//! [Custom load balancing policies]; what a channel's states mean is in
+//! [connectivity-semantics-and-api.md].
+//!
+//! # What tonic 0.14.9 does
+//!
+//! Its `Channel` is one connection to one URI, resolved anew for each connection, with no backoff; or
+//! a random choice among several that takes the dead for living. There are no retries, no hedging, no
+//! service config, no resolvers, no policies, no wait-for-ready.
+//!
+//! # Example
+//!
+//! A client that repeats what fails, spreads its calls, and keeps away from backends that are ill:
+//!
+//! ```
+//! use conform::channel::Channel;
+//! use conform::health::{self, ServingStatus};
+//! use greeter::greeter_client::GreeterClient;
+//! use greeter::greeter_server::{Greeter, GreeterServer};
+//! use greeter::{Greeting, Name};
+//! use tokio::net::TcpListener;
+//! use tonic::{Request, Response, Status};
+//!
+//! const CONFIG: &str = r#"{
+//!     "loadBalancingConfig": [{ "round_robin": {} }],
+//!     "healthCheckConfig": { "serviceName": "greeter.v1.Greeter" },
+//!     "methodConfig": [{
+//!         "name": [{ "service": "greeter.v1.Greeter" }],
+//!         "timeout": "5s",
+//!         "waitForReady": true,
+//!         "retryPolicy": {
+//!             "maxAttempts": 4,
+//!             "initialBackoff": "0.1s",
+//!             "maxBackoff": "1s",
+//!             "backoffMultiplier": 2,
+//!             "retryableStatusCodes": ["UNAVAILABLE"]
+//!         }
+//!     }],
+//!     "retryThrottling": { "maxTokens": 10, "tokenRatio": 0.1 }
+//! }"#;
+//!
+//! struct Polite;
+//!
+//! #[tonic::async_trait]
+//! impl Greeter for Polite {
+//!     async fn greet(&self, request: Request<Name>) -> Result<Response<Greeting>, Status> {
+//!         let text = format!("Hello, {}!", request.into_inner().name);
+//!         Ok(Response::new(Greeting { text }))
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Two servers; with DNS it would be `dns:///greeter.example.com:50051`.
+//! let mut addresses = Vec::new();
+//! for _ in 0..2 {
+//!     let listener = TcpListener::bind("127.0.0.1:0").await?;
+//!     addresses.push(listener.local_addr()?.to_string());
+//!     let (reporter, health) = health::server();
+//!     reporter.set("greeter.v1.Greeter", ServingStatus::Serving);
+//!     let server = conform::server::builder()
+//!         .add_service(health)
+//!         .add_service(GreeterServer::new(Polite))
+//!         .serve_with_incoming(conform::server::incoming(listener));
+//!     tokio::spawn(async move {
+//!         let _reporter = reporter;
+//!         server.await
+//!     });
+//! }
+//! let target = format!("ipv4:{}", addresses.join(","));
+//!
+//! let channel = Channel::builder(&target)
+//!     .service_config(CONFIG)
+//!     .connect_lazy()?;
+//! let mut stub = GreeterClient::new(channel);
+//! let ann = Name { name: "Ann".into() };
+//! assert_eq!(stub.greet(ann).await?.into_inner().text, "Hello, Ann!");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What a channel is made of
+//!
+//! Three things go in. The **target** says whom to find, and by which [resolver](crate::resolver).
+//! The **service config** says how to call them: see [`service_config`](crate::service_config). Most
+//! channels get it from whoever makes them; a resolver may bring one too, and that one is preferred
+//! (gRFC A21). tonic's **[`Endpoint`]** says how one connection is made: TLS, windows, pings, the user
+//! agent. The channel makes one `Endpoint` with the target's authority as its URI, and
+//! [`ChannelBuilder::endpoint`] changes it.
+//!
+//! ```text
+//!  stub                                            one task of the channel
+//!   │                                              ┌───────────────────────────────────────┐
+//!   │  config of the method ◄──────────────────────┤ service config ◄── resolver ◄── target │
+//!   │  deadline                                    │        │               │               │
+//!   │  message limits                              │        ▼               ▼               │
+//!   │  hedging, or retry                           │      policy ◄── backends, states       │
+//!   │  pick ◄── picker ◄───────────────────────────┤        │                               │
+//!   │  status                                      │        ▼                               │
+//!   ▼                                              │  subchannels, one task each: connect,  │
+//!  connection ◄────────────────────────────────────┤  backoff, health                       │
+//!                                                  └───────────────────────────────────────┘
+//! ```
+//!
+//! # What a call passes on its way
+//!
+//! From the stub down, and who owns it:
+//!
+//! 1. **The config of its method.** The call takes what it hasn't been given itself: the smaller
+//!    timeout, `waitForReady`, limits on messages, how it's repeated. Before the resolver's first
+//!    answer nobody knows the config, so the call waits here, no longer than its own deadline.
+//! 2. **The [deadline](crate::deadline).** One over all that follows: waiting, connecting, attempts.
+//! 3. **[Message limits](crate::message_limit)**, of the method's config.
+//! 4. **[Hedging](crate::hedging) or [retry](crate::retry).** Each attempt begins the request from
+//!    its beginning, out of a buffer with limits. The tokens that throttle both are the channel's: all
+//!    clones have the same. A call that never left this side is made again here whatever its config
+//!    says (transparent retry).
+//! 5. **The pick.** The policy's newest picker is asked; it never blocks. If it says *wait*, the call
+//!    waits for the next picker. If it says *fail*, the call ends with UNAVAILABLE, or waits if it is to
+//!    [wait for ready](crate::wait_for_ready).
+//! 6. **[Status](crate::status).** What tonic and hyper say of a broken connection becomes
+//!    UNAVAILABLE, before anything above looks at it.
+//! 7. **The connection**: a tonic `Channel` that is one connection and never another. tonic's own
+//!    reconnecting is kept out: when and where to connect is the policy's business.
+//!
+//! A request's extensions carry what one layer tells another, such as
+//! [`WaitForReady`](crate::wait_for_ready::WaitForReady). A caller can set them too, for one call.
+//!
+//! # What is shared
+//!
+//! Clones of a [`Channel`] are one channel: one resolver, one policy with its connections, one service
+//! config, one set of tokens, one budget of buffers. All of it lives in one task, which hears the
+//! resolver, the subchannels and the clock one after another, so that a policy needs no locks. What
+//! calls need of it they read from two places that the task replaces as a whole: the newest picker and
+//! the newest config. A call holds neither: a config that comes while a call runs changes nothing for
+//! that call, and a picker that is replaced takes no connection away from the calls that it has placed.
+//! The task ends, and with it all connections that have no running call, when the last clone is
+//! dropped.
+//!
+//! # States
+//!
+//! [`Channel::state`] tells them. A channel begins IDLE: it resolves nothing and connects to nobody
+//! before its first call, or [`Channel::connect`].
+//!
+//! A subchannel connects when its policy asks for it, READY once the server's first SETTINGS frame is
+//! here. Its attempts keep the [connection backoff protocol]: 1 s from the beginning of one to that of
+//! the next, then 1.6 times as much each time, up to 120 s, each give or take a fifth; it begins anew
+//! after a success. A GOAWAY takes a connection out of the choice at once, and the calls on it run on.
+//!
+//! # What it can't do
+//!
+//! * Inside of TLS the first SETTINGS and a GOAWAY can't be seen. READY is then the end of the
+//!   handshake, and a connection leaves the choice when it closes; a call that hits that moment is
+//!   made again by itself.
+//! * It doesn't go back to IDLE when it isn't used, as grpc-go does after 30 minutes.
+//! * Proxies, xDS, `grpclb` and binary logs.
+//!
+//! [service config]: https://github.com/grpc/grpc/blob/master/doc/service_config.md
+//! [Service config]: https://grpc.io/docs/guides/service-config/
+//! [Retry]: https://grpc.io/docs/guides/retry/
+//! [Request hedging]: https://grpc.io/docs/guides/request-hedging/
+//! [Wait-for-ready]: https://grpc.io/docs/guides/wait-for-ready/
+//! [Custom name resolution]: https://grpc.io/docs/guides/custom-name-resolution/
+//! [Custom load balancing policies]: https://grpc.io/docs/guides/custom-load-balancing/
+//! [connectivity-semantics-and-api.md]: https://grpc.github.io/grpc/core/md_doc_connectivity-semantics-and-api.html
+//! [connection backoff protocol]: https://github.com/grpc/grpc/blob/master/doc/connection-backoff.md
+
+mod builder;
+mod calls;
+mod connect;
+mod control;
+mod end;
+mod late;
+mod pick;
+mod run;
+mod shared;
+mod states;
+mod subchannel;
+
+use std::sync::Arc;
+
+pub use self::builder::{BuildError, ChannelBuilder};
+pub use self::calls::{Channel, ChannelFuture};
+pub use self::states::States;
+use crate::balance::{Call, Pick, Picker};
+use crate::connectivity::State;
+
+#[cfg(test)]
+mod tests;
+
+/// What the channel's task has to say to its calls.
+#[derive(Clone)]
+struct Published {
+    state: State,
+    picker: Arc<dyn Picker>,
+}
+
+impl Published {
+    fn idle() -> Self {
+        Self {
+            state: State::Idle,
+            picker: Arc::new(Wait),
+        }
+    }
+
+    fn connecting() -> Self {
+        Self {
+            state: State::Connecting,
+            picker: Arc::new(Wait),
+        }
+    }
+}
+
+/// Before there's a policy.
+struct Wait;
+
+impl Picker for Wait {
+    fn pick(&self, _: &Call<'_>) -> Pick {
+        Pick::Wait
+    }
+}

@@ -1,0 +1,186 @@
+//! How a channel comes to be.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+use tonic::codegen::StdError;
+use tonic::transport::Endpoint;
+
+use super::Published;
+use super::calls::Channel;
+use super::connect::Connector;
+use super::control::Policies;
+use super::run::Run;
+use super::shared::Shared;
+use super::subchannel::Task;
+use crate::balance::{PolicyBuilder, Registry};
+use crate::resolver::{Scheme, Schemes};
+use crate::retry::BufferLimits;
+use crate::service_config::{Selection, ServiceConfig};
+
+type Configure = Box<dyn FnOnce(Endpoint) -> Result<Endpoint, StdError> + Send>;
+
+/// Why a channel can't be made: one sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildError(String);
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// Makes a [`Channel`]. See [`Channel::builder`].
+///
+/// The order of the settings doesn't matter.
+pub struct ChannelBuilder {
+    target: String,
+    service_config: Option<String>,
+    is_config_from_resolver: bool,
+    schemes: Schemes,
+    policies: Registry,
+    authority: Option<String>,
+    is_tls: bool,
+    configure: Vec<Configure>,
+    buffers: BufferLimits,
+}
+
+impl ChannelBuilder {
+    pub(super) fn new(target: &str) -> Self {
+        Self {
+            target: target.to_owned(),
+            service_config: None,
+            is_config_from_resolver: true,
+            schemes: Schemes::new(),
+            policies: Registry::new(),
+            authority: None,
+            is_tls: false,
+            configure: Vec::new(),
+            buffers: BufferLimits::default(),
+        }
+    }
+
+    /// The service config, in JSON, where the resolver brings none (gRFC A21).
+    pub fn service_config(mut self, json: impl Into<String>) -> Self {
+        self.service_config = Some(json.into());
+        self
+    }
+
+    /// Overlooks service configs that a resolver brings.
+    pub fn disable_resolver_config(mut self) -> Self {
+        self.is_config_from_resolver = false;
+        self
+    }
+
+    /// A scheme of one's own for targets.
+    pub fn scheme(mut self, scheme: impl Scheme) -> Self {
+        self.schemes = self.schemes.with(scheme);
+        self
+    }
+
+    /// A policy of one's own, which a service config may name.
+    pub fn policy(mut self, policy: impl PolicyBuilder) -> Self {
+        self.policies = self.policies.with(policy);
+        self
+    }
+
+    /// What the channel calls the server: `:authority`, and the name that a TLS certificate has to
+    /// have. Without it, it's the target's.
+    pub fn authority(mut self, authority: impl Into<String>) -> Self {
+        self.authority = Some(authority.into());
+        self
+    }
+
+    /// Changes how each connection is made: pings, windows, the user agent. The endpoint has the
+    /// channel's authority as its URI. `timeout`, `concurrency_limit` and `rate_limit` belong to the
+    /// channel's calls, not to one connection: leave them as they are.
+    pub fn endpoint(
+        mut self,
+        configure: impl FnOnce(Endpoint) -> Endpoint + Send + 'static,
+    ) -> Self {
+        self.configure
+            .push(Box::new(|endpoint| Ok(configure(endpoint))));
+        self
+    }
+
+    /// Speaks TLS on each connection. Plain text otherwise.
+    #[cfg(feature = "credentials")]
+    pub fn tls(mut self, config: tonic::transport::ClientTlsConfig) -> Self {
+        self.is_tls = true;
+        self.configure
+            .push(Box::new(|endpoint| Ok(endpoint.tls_config(config)?)));
+        self
+    }
+
+    /// How much of requests is kept for retries and hedging.
+    pub fn buffers(mut self, limits: BufferLimits) -> Self {
+        self.buffers = limits;
+        self
+    }
+
+    /// The channel. It connects when it's first used.
+    ///
+    /// # Errors
+    ///
+    /// The target or the service config is invalid, nobody knows the target's scheme, or the endpoint
+    /// can't be made.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn connect_lazy(self) -> Result<Channel, BuildError> {
+        let target = self.schemes.target(&self.target).map_err(said)?;
+        let resolver = self.schemes.build(&target).map_err(said)?;
+        let authority = match self.authority {
+            Some(authority) => authority,
+            None => self.schemes.authority(&target).map_err(said)?,
+        };
+        let config = self.service_config.as_deref();
+        let config = config.map(|json| ServiceConfig::parse_with(json, &self.policies));
+        let config = config.transpose().map_err(said)?;
+        let scheme = if self.is_tls { "https" } else { "http" };
+        let mut endpoint = Endpoint::from_shared(format!("{scheme}://{authority}"))
+            .map_err(|_| BuildError(format!("{authority:?} can't be an authority")))?;
+        for configure in self.configure {
+            endpoint =
+                configure(endpoint).map_err(|error| said(crate::status::explain(&*error)))?;
+        }
+
+        let pick_first = self.policies.policy("pick_first", &serde_json::json!({}));
+        let mut selection = Selection::new(config.clone(), self.policies);
+        if !self.is_config_from_resolver {
+            selection = selection.ignoring_resolver();
+        }
+        let (published, published_reader) = watch::channel(Published::idle());
+        let (settings, settings_reader) = watch::channel(None::<ServiceConfig>);
+        let wanted = Arc::new(Notify::new());
+        let run = Run {
+            wanted: wanted.clone(),
+            published,
+            settings,
+            resolver: Some(resolver),
+            policies: Policies::new(Connector::new(endpoint)),
+            default: config.clone().unwrap_or_default(),
+            selection,
+            pick_first: pick_first.map_err(said)?,
+        };
+        let task = Task::spawn(run.run());
+        let shared = Shared::new(published_reader, settings_reader, wanted, task);
+        Ok(Channel::new(Arc::new(shared), self.buffers))
+    }
+}
+
+fn said(error: impl fmt::Display) -> BuildError {
+    BuildError(error.to_string())
+}
+
+impl fmt::Debug for ChannelBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChannelBuilder")
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,253 @@
+//! Makes one connection, and tells when it takes no more calls.
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, ready};
+
+use futures::future::BoxFuture;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
+use tonic::Status;
+use tonic::codegen::http::Uri;
+use tonic::codegen::http::uri::Scheme;
+use tonic::codegen::{Service, StdError};
+use tonic::transport::{Channel, Endpoint};
+use tower::ServiceExt;
+
+use crate::balance::Shared;
+use crate::frames::{FrameScanner, GOAWAY, SETTINGS};
+use crate::resolver::Address;
+use crate::status::{NotSent, explain};
+
+/// Makes connections.
+pub(super) trait Connect: Send + Sync + 'static {
+    /// A connection of this subchannel, which is told when the connection, with this `number`, takes
+    /// no more calls; so is `ended`.
+    fn connect(
+        &self,
+        subchannel: &Arc<Shared>,
+        number: u64,
+        ended: oneshot::Sender<()>,
+    ) -> BoxFuture<'static, Result<Channel, Status>>;
+}
+
+/// Connects to addresses, with one endpoint's settings.
+#[derive(Clone)]
+pub(super) struct Connector {
+    endpoint: Endpoint,
+    tcp: HttpConnector,
+}
+
+impl Connector {
+    pub(super) fn new(endpoint: Endpoint) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(endpoint.get_tcp_nodelay());
+        tcp.set_keepalive(endpoint.get_tcp_keepalive());
+        tcp.set_keepalive_interval(endpoint.get_tcp_keepalive_interval());
+        tcp.set_keepalive_retries(endpoint.get_tcp_keepalive_retries());
+        tcp.set_connect_timeout(endpoint.get_connect_timeout());
+        Self { endpoint, tcp }
+    }
+}
+
+impl Connect for Connector {
+    fn connect(
+        &self,
+        subchannel: &Arc<Shared>,
+        number: u64,
+        ended: oneshot::Sender<()>,
+    ) -> BoxFuture<'static, Result<Channel, Status>> {
+        let guard = Guard {
+            subchannel: Arc::downgrade(subchannel),
+            number,
+            ended: Some(ended),
+        };
+        let connector = self.clone();
+        let address = subchannel.address().clone();
+        Box::pin(async move { connector.establish(&address, guard).await })
+    }
+}
+
+impl Connector {
+    /// Waits for the server's first SETTINGS, so that what answers is a server of HTTP/2. Inside of
+    /// TLS they can't be seen: there the handshake has to do.
+    async fn establish(&self, address: &Address, guard: Guard) -> Result<Channel, Status> {
+        let failed = |error: &(dyn Error + 'static)| {
+            let why = explain(error);
+            Status::unavailable(format!("connecting to {address} failed: {why}"))
+        };
+        let io = self.open(address).await.map_err(|error| failed(&*error))?;
+        let is_tls = self.endpoint.uri().scheme() == Some(&Scheme::HTTPS);
+        let (settings, has_settings) = oneshot::channel();
+        let io = Watched {
+            io,
+            frames: (!is_tls).then(FrameScanner::default),
+            settings: Some(settings),
+            guard,
+        };
+        let once = Once(Some(TokioIo::new(io)));
+        let channel = self.endpoint.connect_with_connector(once).await;
+        let channel = channel.map_err(|error| failed(&error))?;
+        if !is_tls && has_settings.await.is_err() {
+            return Err(Status::unavailable(format!(
+                "{address} closed the connection, or doesn't speak HTTP/2"
+            )));
+        }
+        Ok(channel)
+    }
+    async fn open(&self, address: &Address) -> Result<Io, StdError> {
+        match address {
+            Address::Tcp(address) => {
+                let uri = Uri::builder()
+                    .scheme(Scheme::HTTP)
+                    .authority(address.to_string())
+                    .path_and_query("/")
+                    .build()?;
+                Ok(Box::new(self.tcp.clone().oneshot(uri).await?.into_inner()))
+            }
+            #[cfg(unix)]
+            Address::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(path).await?)),
+            #[cfg(not(unix))]
+            Address::Unix(_) => Err(format!("{address} can't be connected to here").into()),
+        }
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector")
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+type Io = Box<dyn Stream>;
+
+/// A connector for the connection that there is. When that is gone there is no other: which
+/// connection is made next is the policy's business.
+struct Once(Option<TokioIo<Watched>>);
+
+impl Service<Uri> for Once {
+    type Response = TokioIo<Watched>;
+    type Error = NotSent;
+    type Future = std::future::Ready<Result<Self::Response, NotSent>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), NotSent>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        std::future::ready(self.0.take().ok_or(NotSent))
+    }
+}
+
+/// Tells the subchannel, once, that its connection is gone.
+struct Guard {
+    subchannel: Weak<Shared>,
+    number: u64,
+    ended: Option<oneshot::Sender<()>>,
+}
+
+impl Guard {
+    fn gone(&mut self) {
+        let Some(ended) = self.ended.take() else {
+            return;
+        };
+        // At once, so that the next pick can't choose it; the task hears of it next.
+        if let Some(subchannel) = self.subchannel.upgrade() {
+            subchannel.gone(self.number);
+        }
+        let _ = ended.send(());
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.gone();
+    }
+}
+
+/// A connection whose server is listened to: its first SETTINGS, and its GOAWAY.
+struct Watched {
+    io: Io,
+    /// `None` once there is nothing more to hear.
+    frames: Option<FrameScanner>,
+    settings: Option<oneshot::Sender<()>>,
+    guard: Guard,
+}
+
+impl Watched {
+    fn hear(&mut self, mut bytes: &[u8]) {
+        while let Some(frames) = &mut self.frames {
+            let Some(frame) = frames.next_frame(&mut bytes) else {
+                return;
+            };
+            if let Some(settings) = self.settings.take() {
+                if frame.kind != SETTINGS {
+                    self.frames = None;
+                    return;
+                }
+                let _ = settings.send(());
+            }
+            // The first of them, whatever its last stream is: new calls go elsewhere, and those
+            // that run go on (PROTOCOL-HTTP2, "GOAWAY Frame").
+            if frame.kind == GOAWAY {
+                self.frames = None;
+                self.guard.gone();
+            }
+        }
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
+        self.hear(buffer.filled().get(before..).unwrap_or_default());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

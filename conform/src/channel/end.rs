@@ -1,0 +1,108 @@
+//! Tells a picker how the call has ended that it has sent somewhere.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http_body::{Frame, SizeHint};
+use tonic::body::Body;
+use tonic::codegen::http::{HeaderMap, Response};
+use tonic::codegen::{Body as HttpBody, Bytes};
+use tonic::{Code, Status};
+
+use crate::balance::CallEnd;
+
+type OnEnd = Box<dyn FnOnce(&CallEnd<'_>) + Send>;
+
+/// Whom to tell, once. Whoever drops it has broken the call off.
+#[derive(Default)]
+pub(super) struct Ending(Option<OnEnd>);
+
+impl Ending {
+    pub(super) fn new(on_end: Option<OnEnd>) -> Self {
+        Self(on_end)
+    }
+
+    /// Waits for the call's end in its response.
+    pub(super) fn watch(mut self, response: Response<Body>) -> Response<WithEnd> {
+        if code_in(response.headers()).is_some() {
+            self.trailers(response.headers());
+        }
+        response.map(|body| WithEnd { body, ending: self })
+    }
+
+    /// The connection failed before there was a response.
+    pub(super) fn failed(mut self) {
+        self.tell(&CallEnd::new(Some(Code::Unavailable), None));
+    }
+
+    fn trailers(&mut self, trailers: &HeaderMap) {
+        let code = code_in(trailers).unwrap_or(Code::Unknown);
+        self.tell(&CallEnd::new(Some(code), Some(trailers)));
+    }
+
+    fn tell(&mut self, end: &CallEnd<'_>) {
+        if let Some(tell) = self.0.take() {
+            // It's a policy's, and a policy that panics ends no call.
+            let _ = catch_unwind(AssertUnwindSafe(|| tell(end)));
+        }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.tell(&CallEnd::default());
+    }
+}
+
+impl fmt::Debug for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ending").finish_non_exhaustive()
+    }
+}
+
+/// A response's body whose end is told.
+#[derive(Debug)]
+pub(super) struct WithEnd {
+    body: Body,
+    ending: Ending,
+}
+
+impl HttpBody for WithEnd {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    self.ending.trailers(trailers);
+                }
+            }
+            Some(Err(status)) => {
+                let end = CallEnd::new(Some(status.code()), None);
+                self.ending.tell(&end);
+            }
+            None => self.ending.tell(&CallEnd::new(Some(Code::Unknown), None)),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+fn code_in(headers: &HeaderMap) -> Option<Code> {
+    let status = headers.get(Status::GRPC_STATUS)?;
+    Some(Code::from_bytes(status.as_bytes()))
+}

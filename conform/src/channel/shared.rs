@@ -1,0 +1,95 @@
+//! What all handles of a channel share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::{HeaderValue, Request};
+
+use super::Published;
+use super::late::Unsettled;
+use super::subchannel::Task;
+use crate::deadline::{Deadline, parse_timeout};
+use crate::service_config::ServiceConfig;
+
+const GRPC_TIMEOUT: &str = "grpc-timeout";
+
+/// One channel: what its task has published, and the task itself, which ends with the last handle.
+pub(super) struct Shared {
+    published: watch::Receiver<Published>,
+    settings: watch::Receiver<Option<ServiceConfig>>,
+    wanted: Arc<Notify>,
+    _task: Task,
+}
+
+impl Shared {
+    pub(super) fn new(
+        published: watch::Receiver<Published>,
+        settings: watch::Receiver<Option<ServiceConfig>>,
+        wanted: Arc<Notify>,
+        task: Task,
+    ) -> Self {
+        Self {
+            published,
+            settings,
+            wanted,
+            _task: task,
+        }
+    }
+
+    /// The newest picker, and those that come.
+    pub(super) fn published(&self) -> watch::Receiver<Published> {
+        self.published.clone()
+    }
+
+    /// Gives a call what its method's config says, or says that there is none yet.
+    pub(super) fn settle(&self, request: &mut Request<Body>) {
+        match &*self.settings.borrow() {
+            Some(config) => config.apply(request),
+            None => {
+                request.extensions_mut().insert(Unsettled(Instant::now()));
+            }
+        }
+    }
+
+    /// The same for a call that has waited since `begun`, from when its timeouts count.
+    pub(super) fn settle_late(&self, request: &mut Request<Body>, begun: Instant) {
+        if let Some(config) = &*self.settings.borrow() {
+            config.apply(request);
+        }
+        let headers = request.headers_mut();
+        let timeout = headers.get(GRPC_TIMEOUT).map(HeaderValue::as_bytes);
+        if let Some(timeout) = timeout.and_then(parse_timeout) {
+            let left = timeout.saturating_sub(begun.elapsed());
+            if let Some(deadline) = Deadline::after(left) {
+                deadline.write(headers);
+            }
+        }
+    }
+
+    /// Waits until there is a config.
+    pub(super) async fn first_settings(&self) -> Result<(), Status> {
+        self.connect();
+        let mut settings = self.settings.clone();
+        match settings.wait_for(Option::is_some).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Status::unavailable("the channel is gone")),
+        }
+    }
+
+    /// Leaves IDLE.
+    pub(super) fn connect(&self) {
+        self.wanted.notify_one();
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("state", &self.published.borrow().state)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,161 @@
+//! One address: its connections one after another, and the waits between them.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout};
+use tonic::Status;
+
+use super::connect::Connect;
+use crate::backoff::{Backoff, MIN_CONNECT_TIMEOUT};
+use crate::balance::{Connection, Shared, SubchannelState};
+use crate::health::{Health, HealthWatch};
+
+/// What a subchannel tells its channel: who it is, and its new state.
+pub(super) type Event = (u64, SubchannelState);
+
+/// Makes the connections of one subchannel, for as long as it has handles.
+pub(super) struct Connecting {
+    pub(super) connector: Arc<dyn Connect>,
+    /// Whose health the backend is asked for, if it is (gRFC A17).
+    pub(super) health: Option<Arc<str>>,
+    pub(super) events: mpsc::Sender<Event>,
+}
+
+/// Ends the task when it's dropped.
+pub(super) struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Task {
+    pub(super) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(future))
+    }
+}
+
+impl Connecting {
+    pub(super) async fn run(self, subchannel: Arc<Shared>) {
+        let mut backoff = Backoff::new();
+        let mut number = 0;
+        loop {
+            subchannel.wanted().await;
+            number += 1;
+            self.tell(&subchannel, SubchannelState::Connecting).await;
+            let again = Instant::now();
+            let wait = backoff.next();
+            let (ended, has_ended) = oneshot::channel();
+            let connecting = self.connector.connect(&subchannel, number, ended);
+            let result = timeout(wait.max(MIN_CONNECT_TIMEOUT), connecting).await;
+            let result = result.unwrap_or_else(|_| {
+                let address = subchannel.address();
+                Err(Status::unavailable(format!(
+                    "connecting to {address} took too long"
+                )))
+            });
+            let result = match result {
+                Ok(channel) => {
+                    let connection = Connection { number, channel };
+                    self.serve(&subchannel, connection, has_ended).await
+                }
+                Err(status) => Err(status),
+            };
+            match result {
+                Ok(()) => backoff.reset(),
+                Err(status) => {
+                    self.tell(&subchannel, SubchannelState::TransientFailure(status))
+                        .await;
+                    // From the beginning of one attempt to that of the next.
+                    sleep_until(again + wait).await;
+                }
+            }
+            // What was wanted of the connection that is gone doesn't ask for a new one.
+            subchannel.want_nothing();
+            self.tell(&subchannel, SubchannelState::Idle).await;
+        }
+    }
+
+    /// Until the connection takes no more calls.
+    ///
+    /// # Errors
+    ///
+    /// It was never READY.
+    async fn serve(
+        &self,
+        subchannel: &Arc<Shared>,
+        connection: Connection,
+        mut has_ended: oneshot::Receiver<()>,
+    ) -> Result<(), Status> {
+        let number = connection.number;
+        let mut was_ready = false;
+        match &self.health {
+            // It may have ended before there was anything to take away.
+            None if has_ended.try_recv().is_ok() => {}
+            None => {
+                subchannel.connected(connection);
+                was_ready = true;
+                self.tell(subchannel, SubchannelState::Ready).await;
+                let _ = has_ended.await;
+            }
+            Some(service) => {
+                let watched = self.follow_health(subchannel, &connection, service, &mut was_ready);
+                tokio::select! {
+                    biased;
+                    _ = &mut has_ended => {}
+                    () = watched => {}
+                }
+            }
+        }
+        subchannel.gone(number);
+        if was_ready {
+            return Ok(());
+        }
+        let address = subchannel.address();
+        Err(Status::unavailable(format!(
+            "{address} closed the connection before it was ready"
+        )))
+    }
+
+    /// The connection takes calls while its backend says that it's SERVING (gRFC A17).
+    async fn follow_health(
+        &self,
+        subchannel: &Arc<Shared>,
+        connection: &Connection,
+        service: &str,
+        was_ready: &mut bool,
+    ) {
+        let watch = HealthWatch::new(connection.channel.clone(), service);
+        let mut newest = watch.subscribe();
+        loop {
+            let health = newest.borrow_and_update().clone();
+            match health {
+                Health::Connecting => {}
+                Health::NotServing(why) => {
+                    subchannel.gone(connection.number);
+                    let address = subchannel.address();
+                    let status = Status::unavailable(format!("{address} is not healthy: {why}"));
+                    self.tell(subchannel, SubchannelState::TransientFailure(status))
+                        .await;
+                }
+                _ => {
+                    subchannel.connected(connection.clone());
+                    *was_ready = true;
+                    self.tell(subchannel, SubchannelState::Ready).await;
+                }
+            }
+            if newest.changed().await.is_err() {
+                // Its task has panicked: the connection is given up.
+                return;
+            }
+        }
+    }
+
+    async fn tell(&self, subchannel: &Shared, state: SubchannelState) {
+        // Nobody listens if the channel is gone, and then this task ends too.
+        let _ = self.events.send((subchannel.id(), state)).await;
+    }
+}
