@@ -162,6 +162,7 @@
 //! * It doesn't go back to IDLE when it isn't used, as grpc-go does after 30 minutes.
 //! * Proxies, xDS, `grpclb` and binary logs.
 //!
+//! [`Endpoint`]: tonic::transport::Endpoint
 //! [service config]: https://github.com/grpc/grpc/blob/master/doc/service_config.md
 //! [Service config]: https://grpc.io/docs/guides/service-config/
 //! [Retry]: https://grpc.io/docs/guides/retry/
