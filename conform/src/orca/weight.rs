@@ -52,8 +52,8 @@ impl WeightRules {
         let penalty = self.error_utilization_penalty;
         // Without a penalty nobody looks at the errors, however wrong they are.
         let errors = if penalty > 0.0 { report.eps } else { 0.0 };
-        let positive = |value: f64| value > 0.0 && value.is_finite();
-        if !positive(utilization) || !positive(qps) || !(errors == 0.0 || positive(errors)) {
+        // NaN is none of these; of what is infinite, the weight is 0, infinite or NaN.
+        if !(utilization > 0.0 && qps > 0.0 && errors >= 0.0) {
             return None;
         }
         let weight = qps / (utilization + errors / qps * penalty);

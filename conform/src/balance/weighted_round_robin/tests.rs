@@ -110,6 +110,18 @@ fn what_is_wrong_with_a_config_is_said() {
             "errorUtilizationPenalty must be a number, at least 0".into(),
         ),
         (
+            json!({"blackoutPeriod": "1.0000000001s"}),
+            format!("blackoutPeriod {time}"),
+        ),
+        (
+            json!({"blackoutPeriod": "315576000001s"}),
+            format!("blackoutPeriod {time}"),
+        ),
+        (
+            json!({"errorUtilizationPenalty": "Infinity"}),
+            "errorUtilizationPenalty must be a number, at least 0".into(),
+        ),
+        (
             json!({"errorUtilizationPenalty": "NaN"}),
             "errorUtilizationPenalty must be a number, at least 0".into(),
         ),
@@ -440,6 +452,20 @@ async fn is_free(server: &Served) -> bool {
     let mut stub = OpenRcaServiceClient::new(server.channel());
     let reports = stub.stream_core_metrics(OrcaLoadReportRequest::default());
     reports.await.is_ok()
+}
+
+#[tokio::test]
+async fn there_is_one_stream_of_reports_for_each_connection() {
+    let server = reporting(&ServerMetrics::new()).await;
+    let (known, rules) = (Known::default(), WeightRules::default());
+    let listen = |number| {
+        let channel = server.channel();
+        known.listen(Connection { number, channel }, SECOND, rules);
+        known.reports().as_ref().unwrap().1.subscribe()
+    };
+    let first = listen(1);
+    assert!(first.same_channel(&listen(1)));
+    assert!(!first.same_channel(&listen(2)));
 }
 
 // "OOB Load Reporting"; "While `enable_oob_load_report` is set, per-call load reports are never parsed"

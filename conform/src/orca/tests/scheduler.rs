@@ -164,6 +164,8 @@ fn over_a_cycle_each_backend_gets_exactly_its_share() {
         &[0.3, 0.7, 0.1, 0.2, 0.9],
         &[1.0, 1e-10],
         &[200.0, 50.0],
+        // Its mean is 5, and ten times as much the most that counts.
+        &[&[81.0][..], &[1.0; 19]].concat(),
     ] {
         let scheduler = scheduler(weights);
         let backends = weights.len() as u64;
@@ -173,6 +175,19 @@ fn over_a_cycle_each_backend_gets_exactly_its_share() {
                 assert!(count.abs_diff(due) <= 1, "{weights:?}: {counts:?}");
             }
         }
+    }
+}
+
+#[test]
+fn backends_that_are_left_out_are_apart() {
+    // Each of the first two is left out of every fifth generation, but never of the same.
+    let scheduler = scheduler(&[4.0, 4.0, 5.0]);
+    let sequence = AtomicU64::new(0);
+    let mut last = None;
+    for _ in 0..1000 {
+        let pick = scheduler.pick(&sequence);
+        assert!(pick != Some(2) || last != pick);
+        last = pick;
     }
 }
 
