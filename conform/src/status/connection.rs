@@ -38,12 +38,18 @@ fn is_transport(error: &(dyn Error + 'static)) -> bool {
 fn is_lost_connection(error: &(dyn Error + 'static)) -> bool {
     if let Some(error) = error.downcast_ref::<hyper::Error>() {
         // It closed before it took the call. A call that is cancelled on this side has no result.
-        return error.is_canceled() || error.is_timeout();
+        return error.is_canceled() || error.is_timeout() || is_abandoned(error);
     }
     if let Some(error) = error.downcast_ref::<h2::Error>() {
         return error.is_io() || error.is_go_away() && ends_all(error);
     }
     error.is::<io::Error>()
+}
+
+/// Whether the task of the connection ended under the call, as it may in the moment of a GOAWAY.
+/// Nobody knows whether the call was sent. hyper has no method that tells, only its words.
+fn is_abandoned(error: &hyper::Error) -> bool {
+    error.is_user() && error.to_string() == "dispatch task is gone"
 }
 
 /// Whether a GOAWAY says nothing of this one call.

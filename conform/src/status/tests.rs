@@ -15,6 +15,7 @@ use tonic::{Code, ConnectError};
 use super::*;
 use crate::testing::{
     Frames, Served, call, channel, endpoint, framed, h2_peer, peer, read, replies, serve, soon,
+    unary,
 };
 
 #[tokio::test]
@@ -348,6 +349,41 @@ async fn an_answer_that_ends_without_a_status_is_unknown() {
     let (seen, end) = read(ClientStatus::new(server)).await;
     assert_eq!(seen, ["reply"]);
     assert_eq!(end.unwrap_err().code(), Code::Unknown);
+}
+
+/// Runs a channel's tasks, and ends them all.
+#[derive(Clone, Default)]
+struct Tasks(Arc<std::sync::Mutex<Vec<tokio::task::AbortHandle>>>);
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        let task = tokio::spawn(task).abort_handle();
+        self.0.lock().unwrap().push(task);
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_connection_loses_its_task_is_unavailable() {
+    let (begun, mut has_begun) = tokio::sync::mpsc::channel(1);
+    let server = unary(move |_| {
+        let begun = begun.clone();
+        async move {
+            begun.send(()).await.unwrap();
+            std::future::pending().await
+        }
+    });
+    let server = serve(tower::layer::util::Identity::new(), server).await;
+    let tasks = Tasks::default();
+    let channel = server.endpoint().executor(tasks.clone()).connect_lazy();
+    let channel = ClientStatusLayer::new().layer(channel);
+    let calling = tokio::spawn(call(channel, "hello"));
+    soon(has_begun.recv()).await.unwrap();
+    for task in tasks.0.lock().unwrap().drain(..) {
+        task.abort();
+    }
+    let status = soon(calling).await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
+    assert!(!never_sent(&status), "nobody knows");
 }
 
 #[tokio::test]
