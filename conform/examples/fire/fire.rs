@@ -241,8 +241,10 @@ impl Site {
         self.tap.reset();
         drop(self.drain.take());
         drop(self.tap);
-        let _ = timeout(Duration::from_secs(10), &mut self.server).await;
-        self.server.abort();
+        if !self.server.is_finished() {
+            let _ = timeout(Duration::from_secs(10), &mut self.server).await;
+            self.server.abort();
+        }
     }
 }
 
