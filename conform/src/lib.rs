@@ -53,9 +53,10 @@
 //! what the others answer too. On a client, from the outside in: `deadline` covers
 //! everything, then `cancel`; nothing that decodes an error's details may stand between
 //! `error_details` and the channel, and `message_limit`, `status` and `metadata`, which come
-//! next, don't. `hedging`, then `retry`, stand below `deadline` and `cancel`, and above `status`: what is below them sees
-//! each attempt. On a server `panic` covers everything, `shutdown` stands right inside of it;
-//! `deadline` stops the rest; then `cancel`, `message_limit`, and `metadata` next to the handler. Who calls, and whether they may, comes
+//! next, don't. `hedging`, then `retry`, stand below `deadline` and `cancel`, and above `status`: what
+//! is below them sees each attempt. On a server `panic` covers everything, `shutdown` stands right
+//! inside of it; `deadline` stops the rest; then `cancel`, `message_limit`, and `metadata` next to the
+//! handler. Who calls, and whether they may, comes
 //! right below `deadline`: `credentials`, then `method_policy`. On a client `credentials` stands
 //! there too, so that the deadline covers fetching a token.
 //!
@@ -66,7 +67,8 @@
 //! `orca` stands next to the handlers on a server, beside `metadata`, and next to the channel on a
 //! client.
 //! `wait_for_ready` stands right above the channel, and `service_config` outside of all layers that do
-//! what it says.
+//! what it says. `channel` has all of these in their order already: around it stand `metrics`,
+//! `credentials` and `cancel`.
 //! `keepalive` is no layer: `enforce` stands around the server's connections, and
 //! `ClientKeepalive` makes the channel that the client's layers stand around.
 //!
