@@ -64,7 +64,7 @@ pub async fn serve(
     shutdown.serve(server, signals).await
 }
 
-/// [`serve`] until [`sigterm`] has an item, with its lines on standard output.
+/// [`serve`] until `sigterm` has an item, with its lines on standard output.
 pub async fn work(listener: TcpListener) -> Result<(), tower::BoxError> {
     let (log, mut lines) = mpsc::channel::<String>(64);
     let mut served = pin!(serve(listener, log, sigterm()?));
