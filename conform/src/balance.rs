@@ -101,8 +101,9 @@
 //! # A policy of your own
 //!
 //! Always the first backend that is READY, in the order given: the machine next door, and the far one
-//! only while it is down. The config says what it is to be called, and a [`Registry`] that knows it
-//! goes to the service config. [`testing::FakeChannel`] runs it without a network.
+//! only while it is down. [`testing::FakeChannel`] runs it without a network; a channel gets it by
+//! `ChannelBuilder::policy`, and a service config that names it: `{ "loadBalancingConfig": [{
+//! "in_order": {} }] }`. You need the crate `serde_json` for its config.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -130,12 +131,19 @@
 //!                 let picker = move |_: &Call<'_>| Pick::from(first.clone());
 //!                 control.publish(State::Ready, Arc::new(picker));
 //!             }
+//!             None if self.backends.iter().any(is_on_its_way) => {
+//!                 control.publish(State::Connecting, Arc::new(|_: &Call<'_>| Pick::Wait));
+//!             }
 //!             None => {
 //!                 let nobody = |_: &Call<'_>| Pick::Fail(Status::unavailable("nobody is there"));
 //!                 control.publish(State::TransientFailure, Arc::new(nobody));
 //!             }
 //!         }
 //!     }
+//! }
+//!
+//! fn is_on_its_way((_, state): &(Subchannel, SubchannelState)) -> bool {
+//!     !matches!(state, SubchannelState::TransientFailure(_))
 //! }
 //!
 //! impl Policy for InOrder {
@@ -197,6 +205,7 @@
 //!         other => format!("{other:?}"),
 //!     }
 //! };
+//! assert_eq!(picked(&near, SubchannelState::Connecting), "Wait");
 //! assert_eq!(picked(&far, SubchannelState::Ready), "10.9.9.9:50051");
 //! assert_eq!(picked(&near, SubchannelState::Ready), "10.0.0.1:50051");
 //! assert_eq!(picked(&near, SubchannelState::Idle), "10.9.9.9:50051");

@@ -17,7 +17,9 @@
 //!
 //! # Example
 //!
-//! A client that repeats what fails, spreads its calls, and keeps away from backends that are ill:
+//! A client that repeats what fails, spreads its calls, and keeps away from backends that are ill. It
+//! needs the feature `client`; the servers, which are here only so that the example runs, need `server`
+//! too.
 //!
 //! ```
 //! use conform::channel::Channel;
@@ -69,10 +71,7 @@
 //!         .add_service(health)
 //!         .add_service(GreeterServer::new(Polite))
 //!         .serve_with_incoming(conform::server::incoming(listener));
-//!     tokio::spawn(async move {
-//!         let _reporter = reporter;
-//!         server.await
-//!     });
+//!     tokio::spawn(server);
 //! }
 //! let target = format!("ipv4:{}", addresses.join(","));
 //!
@@ -91,9 +90,11 @@
 //! Three things go in. The **target** says whom to find, and by which [resolver](crate::resolver).
 //! The **service config** says how to call them: see [`service_config`](crate::service_config). Most
 //! channels get it from whoever makes them; a resolver may bring one too, and that one is preferred
-//! (gRFC A21). tonic's **[`Endpoint`]** says how one connection is made: TLS, windows, pings, the user
+//! (gRFC A21). tonic's **[`Endpoint`]** says how one connection is made: windows, pings, the user
 //! agent. The channel makes one `Endpoint` with the target's authority as its URI, and
-//! [`ChannelBuilder::endpoint`] changes it.
+//! [`ChannelBuilder::endpoint`] changes it. TLS is `ChannelBuilder::tls`, with the feature
+//! `credentials`; without it the channel speaks plain text, whatever an endpoint's own `tls_config`
+//! says.
 //!
 //! ```text
 //!  stub                                            one task of the channel
@@ -156,6 +157,8 @@
 //!
 //! # What it can't do
 //!
+//! * The connection's failures count as UNAVAILABLE, so a `retryPolicy` with that code also repeats
+//!   calls that find nobody, instead of failing at once.
 //! * Inside of TLS the first SETTINGS and a GOAWAY can't be seen. READY is then the end of the
 //!   handshake, and a connection leaves the choice when it closes; a call that hits that moment is
 //!   made again by itself.

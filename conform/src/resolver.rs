@@ -18,7 +18,8 @@
 //! # Example
 //!
 //! A resolver of one's own: the list comes from a [`watch`](tokio::sync::watch) channel that another
-//! part of the program keeps. ([`Manual`] is about the same, ready to be used.)
+//! part of the program keeps. ([`Manual`] is about the same, ready to be used.) A channel gets it by
+//! `ChannelBuilder::scheme`. You need the crate `futures` for its `BoxFuture`.
 //!
 //! ```
 //! use std::net::SocketAddr;
@@ -60,7 +61,7 @@
 //! let (list, watched) = watch::channel(vec!["127.0.0.1:50051".parse()?]);
 //! let schemes = Schemes::new().with(Watched(watched));
 //!
-//! // The rest is what a channel does with `watched:///greeter`.
+//! // The rest is what a channel does with `watched:///greeter`, so that it can be seen here.
 //! let target = schemes.target("watched:///greeter")?;
 //! assert_eq!(schemes.authority(&target)?, "greeter");
 //! let mut updates = UpdatesReceiver::spawn(schemes.build(&target)?);

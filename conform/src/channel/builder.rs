@@ -97,6 +97,9 @@ impl ChannelBuilder {
     /// Changes how each connection is made: pings, windows, the user agent. The endpoint has the
     /// channel's authority as its URI. `timeout`, `concurrency_limit` and `rate_limit` belong to the
     /// channel's calls, not to one connection: leave them as they are.
+    ///
+    /// **Not TLS**: `Endpoint::tls_config` has no effect here, and the channel speaks plain text. Use
+    /// `tls`, which needs the feature `credentials`.
     pub fn endpoint(
         mut self,
         configure: impl FnOnce(Endpoint) -> Endpoint + Send + 'static,
@@ -106,7 +109,7 @@ impl ChannelBuilder {
         self
     }
 
-    /// Speaks TLS on each connection. Plain text otherwise.
+    /// Speaks TLS on each connection. Plain text otherwise. Needs the feature `credentials`.
     #[cfg(feature = "credentials")]
     pub fn tls(mut self, config: tonic::transport::ClientTlsConfig) -> Self {
         self.is_tls = true;
@@ -140,7 +143,9 @@ impl ChannelBuilder {
         };
         let config = self.service_config.as_deref();
         let config = config.map(|json| ServiceConfig::parse_with(json, &self.policies));
-        let config = config.transpose().map_err(said)?;
+        let config = config
+            .transpose()
+            .map_err(|why| BuildError(format!("the service config is invalid: {why}")))?;
         let scheme = if self.is_tls { "https" } else { "http" };
         let mut endpoint = Endpoint::from_shared(format!("{scheme}://{authority}"))
             .map_err(|_| BuildError(format!("{authority:?} can't be an authority")))?;

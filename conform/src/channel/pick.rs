@@ -8,17 +8,19 @@ use std::task::{Context, Poll, ready};
 use futures::future::BoxFuture;
 use pin_project_lite::pin_project;
 use tokio::sync::watch;
-use tonic::Status;
+use tokio::time::timeout_at;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{Service, StdError};
 use tonic::transport::channel::ResponseFuture;
+use tonic::{Code, Status};
 
 use super::Published;
 use super::end::{Ending, WithEnd};
 use super::shared::Shared;
 use crate::balance::{Call, Pick, Picked};
 use crate::connectivity::State;
+use crate::deadline::Deadline;
 use crate::retry::NoRetry;
 use crate::wait_for_ready::WaitForReady;
 
@@ -58,7 +60,8 @@ impl Service<Request<Body>> for Picks {
 /// Where one call stands.
 enum Answer {
     Go(tonic::transport::Channel, Ending),
-    Wait,
+    /// And why it would have failed, if it didn't wait for ready.
+    Wait(Option<Status>),
     End(Status),
 }
 
@@ -70,8 +73,8 @@ fn ask(published: &Published, request: &Request<Body>) -> Answer {
     };
     match pick {
         Pick::Use(picked) => go(picked),
-        Pick::Wait => Answer::Wait,
-        Pick::Fail(_) if waits_for_ready(request) => Answer::Wait,
+        Pick::Wait => Answer::Wait(None),
+        Pick::Fail(status) if waits_for_ready(request) => Answer::Wait(Some(status)),
         Pick::Fail(status) => Answer::End(status),
         Pick::Drop(mut status) => {
             status.set_source(Arc::new(NoRetry));
@@ -86,7 +89,7 @@ fn go(picked: Picked) -> Answer {
     match subchannel.connection() {
         Some(connection) => Answer::Go(connection.channel, ending),
         // It was lost since, and a new picker is on its way.
-        None => Answer::Wait,
+        None => Answer::Wait(None),
     }
 }
 
@@ -94,10 +97,37 @@ fn waits_for_ready(request: &Request<Body>) -> bool {
     matches!(request.extensions().get(), Some(WaitForReady(true)))
 }
 
-type News = BoxFuture<'static, Option<watch::Receiver<Published>>>;
+/// What a call that waits gets: the next picker, or the status that it ends with.
+type News = BoxFuture<'static, Result<watch::Receiver<Published>, Status>>;
 
-fn news(mut receiver: watch::Receiver<Published>) -> News {
-    Box::pin(async move { receiver.changed().await.is_ok().then_some(receiver) })
+/// Waits for the next picker. At the call's deadline it's this that answers, since the deadline's layer
+/// doesn't know `why` there is no connection.
+fn news(
+    mut receiver: watch::Receiver<Published>,
+    deadline: Option<Deadline>,
+    why: Option<Status>,
+) -> News {
+    Box::pin(async move {
+        let changed = receiver.changed();
+        let changed = match deadline.filter(|_| why.is_some()) {
+            None => changed.await,
+            Some(deadline) => match timeout_at(deadline.instant(), changed).await {
+                Ok(changed) => changed,
+                Err(_) => return Err(late(why)),
+            },
+        };
+        match changed {
+            Ok(()) => Ok(receiver),
+            Err(_) => Err(Status::unavailable("the channel is gone")),
+        }
+    })
+}
+
+fn late(why: Option<Status>) -> Status {
+    let why = why.as_ref().map_or("no connection", Status::message);
+    Status::deadline_exceeded(format!(
+        "the deadline has passed while the call waited: {why}"
+    ))
 }
 
 pin_project! {
@@ -144,6 +174,12 @@ impl Future for PickFuture {
                 } => {
                     let (channel, ending) = match ready!(pick(shared, request, news, cx)) {
                         Ok(connection) => connection,
+                        // As a response: an error at the deadline would be replaced by the
+                        // deadline's own.
+                        Err(status) if status.code() == Code::DeadlineExceeded => {
+                            let response = status.into_http::<Body>();
+                            return Poll::Ready(Ok(Ending::default().watch(response)));
+                        }
                         Err(status) => return Poll::Ready(Err(status.into())),
                     };
                     let request = request.take();
@@ -197,8 +233,8 @@ fn pick(
         let mut receiver = match waiting {
             None => shared.published(),
             Some(news) => match ready!(news.as_mut().poll(cx)) {
-                Some(receiver) => receiver,
-                None => return Poll::Ready(Err(gone())),
+                Ok(receiver) => receiver,
+                Err(status) => return Poll::Ready(Err(status)),
             },
         };
         let published = receiver.borrow_and_update().clone();
@@ -208,11 +244,10 @@ fn pick(
         match ask(&published, request) {
             Answer::Go(channel, ending) => return Poll::Ready(Ok((channel, ending))),
             Answer::End(status) => return Poll::Ready(Err(status)),
-            Answer::Wait => *waiting = Some(news(receiver)),
+            Answer::Wait(why) => {
+                let deadline = request.extensions().get().copied();
+                *waiting = Some(news(receiver, deadline, why));
+            }
         }
     }
-}
-
-fn gone() -> Status {
-    Status::unavailable("the channel is gone")
 }

@@ -274,6 +274,27 @@ async fn a_resolver_that_never_had_an_answer_fails_calls_with_its_own_words() {
 }
 
 #[tokio::test]
+async fn a_call_that_waits_for_ready_in_vain_says_why() {
+    let fleet = Manual::new("fleet");
+    let address = nowhere().await;
+    fleet.set(Update::new([Backend::at(address)]));
+    for config in ["{}", ROUND_ROBIN] {
+        let channel = channel(&fleet, config);
+        let late = tower::ServiceExt::map_request(channel, |mut request: Request<_>| {
+            let timeout = "200m".parse().unwrap();
+            request.headers_mut().insert("grpc-timeout", timeout);
+            request.extensions_mut().insert(WaitForReady(true));
+            request
+        });
+        let status = call(late, "request").await.unwrap_err();
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        let message = status.message();
+        assert!(message.contains("while the call waited"), "{message}");
+        assert!(message.contains(&address.to_string()), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn a_call_ends_at_its_deadline_while_nothing_is_resolved() {
     let fleet = Manual::new("fleet");
     let channel = channel(&fleet, ROUND_ROBIN);

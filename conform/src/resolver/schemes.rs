@@ -11,7 +11,7 @@ use super::{Dns, InvalidTarget, Resolver, Target};
 
 /// What resolves the targets of one scheme.
 ///
-/// [`Schemes::with`] makes it known to a channel.
+/// `ChannelBuilder::scheme` makes it known to a channel, [`Schemes::with`] to whoever has no channel.
 pub trait Scheme: Send + Sync + 'static {
     /// The scheme's name: a letter, then letters, digits, `+`, `-` and `.`; upper and lower case
     /// are the same.

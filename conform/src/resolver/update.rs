@@ -15,7 +15,8 @@ use super::{Backend, Resolver};
 #[non_exhaustive]
 pub struct Update {
     /// All backends that there are now, in the resolver's order; or why it doesn't know. After an
-    /// error the channel keeps those that it has. An empty list is taken for an error too.
+    /// error the channel keeps those that it has. An empty list takes them away: calls fail then, with
+    /// the built-in policies. Both make [`Updates::send`] give false.
     pub backends: Result<Vec<Backend>, Status>,
     /// The service config for these backends, as JSON; or why there should be one and isn't. `None`
     /// if the resolver has none to give: the channel's default is used then ([gRFC A21]).
