@@ -25,7 +25,7 @@ use tonic::Status;
 ///
 /// That of `call`, or INTERNAL.
 ///
-/// ```
+/// ```no_run
 /// use conform::error_details::catch_malformed;
 /// use greeter::Name;
 /// use greeter::greeter_client::GreeterClient;
@@ -36,11 +36,11 @@ use tonic::Status;
 ///     Ok(())
 /// }
 ///
+/// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// catch_malformed(greet("http://127.0.0.1:50051".to_owned())).await?;
 /// # Ok(())
 /// # }
-/// # let _ = main;
 /// ```
 pub async fn catch_malformed<T, E: From<Status>>(
     call: impl Future<Output = Result<T, E>>,
