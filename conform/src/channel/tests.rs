@@ -126,6 +126,121 @@ async fn a_state_ends_with_the_channel() {
     assert_eq!(soon(state.changed_from(State::Idle)).await, None);
 }
 
+/// A server that answers its calls when this is sent true, and says how many there were.
+async fn held() -> (Served, tokio::sync::watch::Sender<bool>, Arc<AtomicU64>) {
+    let (go_on, may_go_on) = tokio::sync::watch::channel(false);
+    let count = Arc::new(AtomicU64::new(0));
+    let counted = count.clone();
+    let service = unary(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let mut may_go_on = may_go_on.clone();
+        async move {
+            let _ = may_go_on.wait_for(|go_on| *go_on).await;
+            Ok(Response::new(Bytes::from_static(b"held")))
+        }
+    });
+    (serve(Identity::new(), service).await, go_on, count)
+}
+
+#[tokio::test]
+async fn the_config_gives_calls_a_timeout_also_those_that_came_before_it() {
+    const CONFIG: &str = r#"{ "methodConfig": [{ "name": [{}], "timeout": "0.1s" }] }"#;
+    let (server, _go_on, _) = held().await;
+    let fleet = Manual::new("fleet");
+    fleet.set(backends([&server]));
+    let channel = channel(&fleet, CONFIG);
+    // The first call waits for the config; the second has it.
+    for _ in 0..2 {
+        assert_eq!(answer(&channel).await, Err(Code::DeadlineExceeded));
+    }
+}
+
+/// gRFC A2: the timeout counts from the call's beginning.
+#[tokio::test]
+async fn the_wait_for_the_config_is_part_of_its_timeout() {
+    const CONFIG: &str = r#"{ "methodConfig": [{ "name": [{}], "timeout": "0.1s" }] }"#;
+    let (server, _go_on, count) = held().await;
+    let fleet = Manual::new("fleet");
+    let channel = channel(&fleet, CONFIG);
+    let mut calling = Box::pin(answer(&channel));
+    assert!(futures::poll!(&mut calling).is_pending());
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    fleet.set(backends([&server]));
+    assert_eq!(soon(calling).await, Err(Code::DeadlineExceeded));
+    assert_eq!(count.load(Ordering::SeqCst), 0, "it was too late to begin");
+}
+
+#[tokio::test]
+async fn the_config_limits_messages() {
+    let server = named("one").await;
+    let fleet = Manual::new("fleet");
+    fleet.set(backends([&server]));
+    for field in ["maxRequestMessageBytes", "maxResponseMessageBytes"] {
+        let config = format!(r#"{{ "methodConfig": [{{ "name": [{{}}], "{field}": 2 }}] }}"#);
+        let channel = channel(&fleet, &config);
+        for _ in 0..2 {
+            assert_eq!(
+                answer(&channel).await,
+                Err(Code::ResourceExhausted),
+                "{field}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_config_has_calls_made_again_and_throttles_that() {
+    const CONFIG: &str = r#"{
+        "methodConfig": [{
+            "name": [{}],
+            "retryPolicy": {
+                "maxAttempts": 3,
+                "initialBackoff": "0.001s",
+                "maxBackoff": "0.001s",
+                "backoffMultiplier": 1,
+                "retryableStatusCodes": ["UNAVAILABLE"]
+            }
+        }],
+        "retryThrottling": { "maxTokens": 4, "tokenRatio": 0.1 }
+    }"#;
+    let count = Arc::new(AtomicU64::new(0));
+    let counted = count.clone();
+    let service = unary(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async { Err(Status::unavailable("not now")) }
+    });
+    let server = serve(Identity::new(), service).await;
+    let fleet = Manual::new("fleet");
+    fleet.set(backends([&server]));
+    let channel = channel(&fleet, CONFIG);
+    // Two failures leave half of the four tokens, and clones have no others.
+    for expected in [2, 3, 4] {
+        assert_eq!(answer(&channel.clone()).await, Err(Code::Unavailable));
+        assert_eq!(count.load(Ordering::SeqCst), expected);
+    }
+}
+
+#[tokio::test]
+async fn the_config_has_calls_hedged() {
+    const CONFIG: &str = r#"{ "methodConfig": [{
+        "name": [{}],
+        "hedgingPolicy": { "maxAttempts": 3, "hedgingDelay": "0s" }
+    }] }"#;
+    let (server, go_on, count) = held().await;
+    let fleet = Manual::new("fleet");
+    fleet.set(backends([&server]));
+    let channel = channel(&fleet, CONFIG);
+    let calling = tokio::spawn(async move { answer(&channel).await });
+    soon(async {
+        while count.load(Ordering::SeqCst) < 3 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    go_on.send(true).unwrap();
+    assert_eq!(soon(calling).await.unwrap().unwrap(), "held");
+}
+
 /// Nobody listens there, and nobody will.
 async fn nowhere() -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
