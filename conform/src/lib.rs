@@ -266,6 +266,8 @@ mod backoff;
 mod checked;
 #[cfg(any(feature = "channel", feature = "keepalive", feature = "server"))]
 mod frames;
+#[cfg(feature = "balance")]
+mod json_duration;
 #[cfg(feature = "retry")]
 mod replay;
 #[cfg(any(feature = "cancel", feature = "deadline"))]

@@ -191,7 +191,6 @@
 //! [A24]: https://github.com/grpc/proposal/blob/master/A24-lb-policy-config.md
 
 mod config;
-mod duration;
 mod json;
 mod layer;
 mod parse;

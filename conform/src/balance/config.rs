@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::json_duration::{self, MAX_SECONDS};
+
 /// The fields of a policy's config. Nothing at all, `null`, is a config without fields.
 pub(crate) struct Fields<'a>(Option<&'a Map<String, Value>>);
 
@@ -66,7 +68,9 @@ impl<'a> Fields<'a> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
-        match value.as_str().and_then(duration) {
+        let longest = Duration::from_secs(MAX_SECONDS);
+        let duration = value.as_str().and_then(json_duration::parse);
+        match duration.filter(|duration| *duration <= longest) {
             Some(duration) => Ok(Some(duration)),
             None => Err(format!("{name} must be a time of at least 0, as \"1.5s\"")),
         }
@@ -79,17 +83,4 @@ impl<'a> Fields<'a> {
             Some(_) => Err(format!("{name} must be a string")),
         }
     }
-}
-
-/// Seconds with up to nine digits after the point, up to protobuf's 10,000 years.
-fn duration(text: &str) -> Option<Duration> {
-    const LONGEST: Duration = Duration::from_secs(315_576_000_000);
-    let number = text.strip_suffix('s')?;
-    let (seconds, parts) = number.split_once('.').unwrap_or((number, "0"));
-    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
-    if !are_digits(seconds) || !are_digits(parts) || parts.len() > 9 {
-        return None;
-    }
-    let duration = Duration::new(seconds.parse().ok()?, format!("{parts:0<9}").parse().ok()?);
-    (duration <= LONGEST).then_some(duration)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tonic::{Code, Status};
 
-use super::duration::{self, MAX_SECONDS};
+use crate::json_duration::{self, MAX_SECONDS};
 
 /// How large a config may be.
 pub const MAX_SIZE: usize = 256 * 1024;
@@ -219,7 +219,7 @@ impl<'a> Node<'a> {
         if text.starts_with('-') {
             return Err(self.invalid(Rule::Negative));
         }
-        let duration = self.wanted(duration::parse(text), Rule::Span)?;
+        let duration = self.wanted(json_duration::parse(text), Rule::Span)?;
         if duration > Duration::from_secs(MAX_SECONDS) {
             return Err(self.invalid(Rule::TooLong));
         }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 /// The longest, of about ten thousand years.
-pub(super) const MAX_SECONDS: u64 = 315_576_000_000;
+pub(crate) const MAX_SECONDS: u64 = 315_576_000_000;
 
 /// A number as JSON has them, without a sign and an exponent, with up to nine decimals, and `s`.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     let number = text.strip_suffix('s')?;
     let (seconds, nanos) = match number.split_once('.') {
         Some((seconds, decimals)) => (seconds, nanos(decimals)?),
