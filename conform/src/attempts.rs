@@ -19,7 +19,7 @@ use tonic::{Code, Status};
 
 use crate::deadline::{Deadline, parse_timeout};
 use crate::replay::{BufferLimits, Memory, Replay, Running};
-use crate::status::{Reach, reach};
+use crate::status::{Reach, code_in, reach};
 
 mod throttle;
 
@@ -196,11 +196,6 @@ fn meaning(response: &Response<Body>) -> Meaning {
         }
         None => Meaning::Committed,
     }
-}
-
-fn code_in(headers: &HeaderMap) -> Option<Code> {
-    let status = headers.get(Status::GRPC_STATUS)?;
-    Some(Code::from_bytes(status.as_bytes()))
 }
 
 pub(crate) fn pushback(headers: &HeaderMap) -> Pushback {

@@ -93,6 +93,8 @@ pub use self::connection::{NotSent, never_sent};
 pub(crate) use self::connection::{Reach, reach};
 pub use self::http::code_from_http;
 pub use self::on_end::OnEnd;
+#[cfg(any(feature = "metrics", feature = "retry"))]
+pub(crate) use self::on_end::code_in;
 #[cfg(feature = "reflection")]
 pub(crate) use self::text::is_instruction;
 pub use self::text::{escape, explain, may_be_wrong_server};

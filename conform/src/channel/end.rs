@@ -12,6 +12,7 @@ use tonic::codegen::{Body as HttpBody, Bytes};
 use tonic::{Code, Status};
 
 use crate::balance::CallEnd;
+use crate::status::code_in;
 
 type OnEnd = Box<dyn FnOnce(&CallEnd<'_>) + Send>;
 
@@ -100,9 +101,4 @@ impl HttpBody for WithEnd {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
-}
-
-fn code_in(headers: &HeaderMap) -> Option<Code> {
-    let status = headers.get(Status::GRPC_STATUS)?;
-    Some(Code::from_bytes(status.as_bytes()))
 }

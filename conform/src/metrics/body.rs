@@ -10,8 +10,9 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Bytes;
 
-use super::call::{Measurement, code_in};
+use super::call::Measurement;
 use crate::framing::MessageScanner;
+use crate::status::code_in;
 
 /// How many bytes of messages have passed, without their prefixes.
 #[derive(Debug, Default)]

@@ -13,14 +13,14 @@ use opentelemetry::metrics::{Counter, Histogram, Meter};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tonic::body::Body;
-use tonic::codegen::http::{HeaderMap, Request, Response, StatusCode};
+use tonic::codegen::http::{Request, Response, StatusCode};
 use tonic::codegen::{Bytes, StdError};
 use tonic::{Code, Status};
 
 use super::body::{self, Measured, MessageBytes};
 use super::{LATENCY_BOUNDS, SIZE_BOUNDS};
 use crate::deadline::parse_timeout;
-use crate::status::code_from_http;
+use crate::status::{code_from_http, code_in};
 
 /// What is recorded of a call. A client's call may be one without attempts, or the reverse.
 #[derive(Clone, Debug, Default)]
@@ -208,11 +208,6 @@ impl<F> fmt::Debug for ResponseFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
-}
-
-pub(super) fn code_in(headers: &HeaderMap) -> Option<Code> {
-    let status = headers.get(Status::GRPC_STATUS)?;
-    Some(Code::from_bytes(status.as_bytes()))
 }
 
 /// The name of a code as the specification writes it: `DEADLINE_EXCEEDED`.

@@ -121,7 +121,8 @@ impl HttpBody for Watched {
     }
 }
 
-fn code_in(headers: &HeaderMap) -> Option<Code> {
+/// The status that these headers or trailers hold.
+pub(crate) fn code_in(headers: &HeaderMap) -> Option<Code> {
     let status = headers.get(Status::GRPC_STATUS)?;
     Some(Code::from_bytes(status.as_bytes()))
 }
