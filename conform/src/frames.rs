@@ -1,6 +1,10 @@
 //! Cuts the bytes of one direction of an HTTP/2 connection into frames, in whatever pieces they
 //! come.
 
+mod heard;
+
+pub(crate) use self::heard::{Heard, Listen};
+
 /// How every HTTP/2 connection begins, on the client's side. RFC 9113, section 3.4.
 pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 

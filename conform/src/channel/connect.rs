@@ -2,15 +2,13 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tonic::Status;
 use tonic::codegen::http::Uri;
@@ -20,7 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 use tower::ServiceExt;
 
 use crate::balance::Shared;
-use crate::frames::{FrameScanner, GOAWAY, SETTINGS};
+use crate::frames::{FrameScanner, GOAWAY, Heard, Listen, SETTINGS};
 use crate::resolver::Address;
 use crate::status::{NotSent, explain};
 
@@ -85,12 +83,12 @@ impl Connector {
         let io = self.open(address).await.map_err(|error| failed(&*error))?;
         let is_tls = self.endpoint.uri().scheme() == Some(&Scheme::HTTPS);
         let (settings, has_settings) = oneshot::channel();
-        let io = Watched {
-            io,
+        let ear = Ear {
             frames: (!is_tls).then(FrameScanner::default),
             settings: Some(settings),
             guard,
         };
+        let io = Heard::new(io, ear);
         let once = Once(Some(TokioIo::new(io)));
         let channel = self.endpoint.connect_with_connector(once).await;
         let channel = channel.map_err(|error| failed(&error))?;
@@ -177,16 +175,17 @@ impl Drop for Guard {
     }
 }
 
-/// A connection whose server is listened to: its first SETTINGS, and its GOAWAY.
-struct Watched {
-    io: Io,
+type Watched = Heard<Io, Ear>;
+
+/// Hears the server's first SETTINGS, and its GOAWAY.
+struct Ear {
     /// `None` once there is nothing more to hear.
     frames: Option<FrameScanner>,
     settings: Option<oneshot::Sender<()>>,
     guard: Guard,
 }
 
-impl Watched {
+impl Listen for Ear {
     fn hear(&mut self, mut bytes: &[u8]) {
         while let Some(frames) = &mut self.frames {
             let Some(frame) = frames.next_frame(&mut bytes) else {
@@ -206,48 +205,5 @@ impl Watched {
                 self.guard.gone();
             }
         }
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
-        self.hear(buffer.filled().get(before..).unwrap_or_default());
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

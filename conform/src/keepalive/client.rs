@@ -1,7 +1,6 @@
 //! A channel with pings, which sends fewer of them when a server asks for that.
 
 use std::fmt;
-use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +12,6 @@ use hyper::rt;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response, Uri};
@@ -22,7 +20,7 @@ use tonic::transport::{self, Channel, Endpoint};
 
 use super::limits::{is_settings, is_too_many_pings};
 use super::{MIN_CLIENT_TIME, TIMEOUT};
-use crate::frames::FrameScanner;
+use crate::frames::{FrameScanner, Heard, Listen};
 
 /// Doubling ends here: a server that bears no ping in a day bears none. Timeouts do too: hyper can't
 /// wait for ever, and TCP_USER_TIMEOUT ends at 24 days.
@@ -340,7 +338,7 @@ where
     C::Future: Send + 'static,
     C::Error: Into<StdError>,
 {
-    type Response = TokioIo<Ear<TokioIo<C::Response>>>;
+    type Response = TokioIo<Heard<TokioIo<C::Response>, Ear>>;
     type Error = StdError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, StdError>> + Send>>;
 
@@ -353,28 +351,28 @@ where
         let throttle = self.throttle.clone();
         Box::pin(async move {
             let io = TokioIo::new(connecting.await.map_err(Into::into)?);
-            Ok(TokioIo::new(Ear::new(io, throttle)))
+            Ok(TokioIo::new(Heard::new(io, Ear::new(throttle))))
         })
     }
 }
 
-/// A connection that hears a GOAWAY with `too_many_pings`.
-pub(super) struct Ear<IO> {
-    io: IO,
+/// Hears a GOAWAY with `too_many_pings`.
+pub(super) struct Ear {
     /// And whether the first one has come. `None` once there is nothing more to hear.
     frames: Option<(FrameScanner, bool)>,
     throttle: Throttle,
 }
 
-impl<IO> Ear<IO> {
-    pub(super) fn new(io: IO, throttle: Throttle) -> Self {
+impl Ear {
+    pub(super) fn new(throttle: Throttle) -> Self {
         Self {
-            io,
             frames: Some((FrameScanner::default(), false)),
             throttle,
         }
     }
+}
 
+impl Listen for Ear {
     fn hear(&mut self, mut bytes: &[u8]) {
         while let Some((frames, has_begun)) = &mut self.frames {
             let Some(frame) = frames.next_frame(&mut bytes) else {
@@ -390,48 +388,5 @@ impl<IO> Ear<IO> {
                 *has_begun = true;
             }
         }
-    }
-}
-
-impl<IO: AsyncRead + Unpin> AsyncRead for Ear<IO> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
-        self.hear(buffer.filled().get(before..).unwrap_or_default());
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Ear<IO> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

@@ -1,6 +1,7 @@
 //! What a client does about servers that are dead, or that want fewer pings.
 
 use super::*;
+use crate::frames::Heard;
 use crate::keepalive::client::{Ear, Throttle};
 use crate::status::ClientStatusLayer;
 use crate::testing::passes_on_io;
@@ -364,7 +365,7 @@ fn tcp_has_the_timeout_of_pings_and_none_without_them() {
 
 #[tokio::test]
 async fn what_it_hears_is_passed_on() {
-    passes_on_io(|io| Ear::new(io, Throttle::default())).await;
+    passes_on_io(|io| Heard::new(io, Ear::new(Throttle::default()))).await;
 }
 
 /// Fails before it is asked to connect.
