@@ -14,7 +14,8 @@
 //!
 //! # The policies
 //!
-//! A service config names the one to use:
+//! A channel of the module `channel` runs them. Its service config names the one to use, and the first
+//! known one of the list counts; without a list it's `pick_first`:
 //!
 //! ```json
 //! { "loadBalancingConfig": [ { "round_robin": {} } ] }
@@ -101,9 +102,8 @@
 //! # A policy of your own
 //!
 //! Always the first backend that is READY, in the order given: the machine next door, and the far one
-//! only while it is down. [`testing::FakeChannel`] runs it without a network; a channel gets it by
-//! `ChannelBuilder::policy`, and a service config that names it: `{ "loadBalancingConfig": [{
-//! "in_order": {} }] }`. You need the crate `serde_json` for its config.
+//! only while it is down. You need the crate `serde_json` for its config, and conform's feature
+//! `client` for the channel.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -112,6 +112,7 @@
 //! use conform::balance::{
 //!     Call, Control, Pick, Policy, PolicyBuilder, PolicyConfig, Registry, Subchannel, SubchannelState,
 //! };
+//! use conform::channel::{BuildError, Channel};
 //! use conform::connectivity::State;
 //! use conform::resolver::Backend;
 //! use serde_json::{Value, json};
@@ -191,6 +192,15 @@
 //!     }
 //! }
 //!
+//! // A channel has to know the policy, and its service config has to name it.
+//! fn channel() -> Result<Channel, BuildError> {
+//!     Channel::builder("dns:///greeter.example.com:50051")
+//!         .policy(Builder)
+//!         .service_config(r#"{ "loadBalancingConfig": [{ "in_order": {} }] }"#)
+//!         .connect_lazy()
+//! }
+//!
+//! // A test needs no network.
 //! # fn main() -> Result<(), String> {
 //! let registry = Registry::new().with(Builder);
 //! let chosen = registry.choose(&json!([{ "in_order": {} }, { "pick_first": {} }]))?;

@@ -92,8 +92,13 @@
 //!
 //! # The client's side
 //!
-//! [`Pool`] is a channel over a few backends that calls the healthy ones in turn. [`HealthWatch`]
-//! watches one connection, for a balancer that has more to consider.
+//! There are three ways to keep away from backends that are ill; take the first that fits:
+//!
+//! 1. The module `channel`, with `"healthCheckConfig": { "serviceName": … }` in its service config and
+//!    a policy other than `pick_first`. It finds its backends by a name.
+//! 2. [`Pool`], a channel over a few backends that the program knows, which calls the healthy ones in
+//!    turn.
+//! 3. [`HealthWatch`], which watches one connection, for a balancer of your own.
 //!
 //! A plain channel, to one backend, doesn't ask how that does, and neither does gRPC's own
 //! `pick_first`: there is nobody else to call.

@@ -71,8 +71,10 @@
 //!
 //! Below `deadline`, so that one deadline covers all attempts, and above `status`. What stands below
 //! sees each attempt as a call of its own, with the time that is left in its `grpc-timeout` and, from
-//! the second on, its number in `grpc-previous-rpc-attempts`. Hedging pays where the attempts go to
-//! several servers, which is for the layer that chooses connections.
+//! the second on, its number in `grpc-previous-rpc-attempts`.
+//!
+//! Hedging pays where the attempts go to several servers. The module `channel` does that, and has this
+//! layer in it: put a `hedgingPolicy` into its service config, with a policy such as `round_robin`.
 //!
 //! A call without a policy passes as it is. Put `retry` right below for those: it lets attempts of
 //! hedged calls pass in turn. An attempt that no server has seen is sent again as there.

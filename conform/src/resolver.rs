@@ -18,16 +18,23 @@
 //! # Example
 //!
 //! A resolver of one's own: the list comes from a [`watch`](tokio::sync::watch) channel that another
-//! part of the program keeps. ([`Manual`] is about the same, ready to be used.) A channel gets it by
-//! `ChannelBuilder::scheme`. You need the crate `futures` for its `BoxFuture`.
+//! part of the program keeps. ([`Manual`] is about the same, ready to be used.) You need the crate
+//! `futures` for its `BoxFuture`, and conform's feature `client` for the channel.
 //!
 //! ```
 //! use std::net::SocketAddr;
 //!
-//! use conform::resolver::{Backend, Resolver, Scheme, Schemes, Target, Update, Updates};
-//! use conform::resolver::UpdatesReceiver;
+//! use conform::channel::Channel;
+//! use conform::resolver::{Backend, Resolver, Scheme, Target, Update, Updates};
 //! use futures::future::BoxFuture;
+//! use greeter::greeter_client::GreeterClient;
+//! use greeter::greeter_server::{Greeter, GreeterServer};
+//! use greeter::{Greeting, Name};
+//! use tokio::net::TcpListener;
 //! use tokio::sync::watch;
+//! use tonic::transport::Server;
+//! use tonic::transport::server::TcpIncoming;
+//! use tonic::{Request, Response, Status};
 //!
 //! #[derive(Clone)]
 //! struct Watched(watch::Receiver<Vec<SocketAddr>>);
@@ -56,22 +63,35 @@
 //!     }
 //! }
 //!
+//! struct Named(&'static str);
+//!
+//! #[tonic::async_trait]
+//! impl Greeter for Named {
+//!     async fn greet(&self, _: Request<Name>) -> Result<Response<Greeting>, Status> {
+//!         Ok(Response::new(Greeting { text: self.0.to_owned() }))
+//!     }
+//! }
+//!
+//! async fn serve(name: &'static str) -> std::io::Result<SocketAddr> {
+//!     let listener = TcpListener::bind("127.0.0.1:0").await?;
+//!     let address = listener.local_addr()?;
+//!     let server = Server::builder().add_service(GreeterServer::new(Named(name)));
+//!     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+//!     Ok(address)
+//! }
+//!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let (list, watched) = watch::channel(vec!["127.0.0.1:50051".parse()?]);
-//! let schemes = Schemes::new().with(Watched(watched));
+//! let (list, watched) = watch::channel(vec![serve("old").await?]);
+//! let channel = Channel::builder("watched:///greeter")
+//!     .scheme(Watched(watched))
+//!     .connect_lazy()?;
+//! let mut stub = GreeterClient::new(channel);
+//! assert_eq!(stub.greet(Name::default()).await?.into_inner().text, "old");
 //!
-//! // The rest is what a channel does with `watched:///greeter`, so that it can be seen here.
-//! let target = schemes.target("watched:///greeter")?;
-//! assert_eq!(schemes.authority(&target)?, "greeter");
-//! let mut updates = UpdatesReceiver::spawn(schemes.build(&target)?);
-//! let first = updates.next().await.ok_or("gone")?;
-//! assert_eq!(first.update.backends?.len(), 1);
-//! first.verdict.give(true);
-//!
-//! list.send(vec!["127.0.0.1:50051".parse()?, "127.0.0.1:50052".parse()?])?;
-//! let second = updates.next().await.ok_or("gone")?;
-//! assert_eq!(second.update.backends?.len(), 2);
+//! list.send(vec![serve("new").await?])?;
+//! // The channel hears of it, and connects, while calls go on.
+//! while stub.greet(Name::default()).await?.into_inner().text == "old" {}
 //! # Ok(())
 //! # }
 //! ```

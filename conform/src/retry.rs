@@ -81,6 +81,9 @@
 //! A request's extensions may have an `Arc<RetryPolicy>` and a `Throttle` of their own. They stand
 //! in for those of the layer.
 //!
+//! The module `channel` has this layer in it: put a `retryPolicy` and a `retryThrottling` into its
+//! service config instead.
+//!
 //! # What is kept of a request
 //!
 //! The frames that the attempts have sent, as they are, until the call is committed: at its

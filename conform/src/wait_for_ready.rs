@@ -79,6 +79,9 @@
 //! Right above tonic's channel, below all that repeats calls. It makes a status of its own from a
 //! [`tonic::ConnectError`], which is still one of the status's sources.
 //!
+//! A channel of the module `channel` waits by itself, without this layer: there it's [`WaitForReady`]
+//! in a request's extensions, or `"waitForReady": true` in the service config.
+//!
 //! # What it can't do
 //!
 //! * What looks permanent is waited for too, as in gRPC's other clients: a name that doesn't exist, a

@@ -157,7 +157,8 @@ impl Updates {
     /// made.
     ///
     /// Any number of requests since the last time count as one. It's up to the resolver how often
-    /// it looks again; no promise is made to those who ask.
+    /// it looks again; no promise is made to those who ask. Dropping the future loses no request, so
+    /// it may stand in a `select!`.
     pub async fn asked(&self) {
         self.0.asked.notified().await;
     }
