@@ -160,8 +160,9 @@
 //! * The connection's failures count as UNAVAILABLE, so a `retryPolicy` with that code also repeats
 //!   calls that find nobody, instead of failing at once.
 //! * Inside of TLS the first SETTINGS and a GOAWAY can't be seen. READY is then the end of the
-//!   handshake, and a connection leaves the choice when it closes; a call that hits that moment is
-//!   made again by itself.
+//!   handshake, and a connection leaves the choice when it closes, or when the first call finds that
+//!   it takes no more; that call is made again by itself. A server that refuses the client's
+//!   certificate does so after the handshake, so such a channel is READY for a moment.
 //! * It doesn't go back to IDLE when it isn't used, as grpc-go does after 30 minutes.
 //! * Proxies, xDS, `grpclb` and binary logs.
 //!

@@ -170,4 +170,4 @@ pub use self::token::{
 };
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

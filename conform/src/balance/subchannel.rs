@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     address: Address,
     wanted: Notify,
     connection: Mutex<Option<Connection>>,
+    /// A call has found that its connection takes no more calls.
+    refused: Notify,
 }
 
 /// An established connection.
@@ -77,6 +79,7 @@ impl Subchannel {
             address,
             wanted: Notify::new(),
             connection: Mutex::new(None),
+            refused: Notify::new(),
         });
         let _task = Arc::new(task(&shared));
         Self { shared, _task }
@@ -101,6 +104,12 @@ impl Subchannel {
     #[cfg_attr(not(feature = "channel"), allow(dead_code))]
     pub(crate) fn connection(&self) -> Option<Connection> {
         self.shared.slot().clone()
+    }
+
+    /// What knows the connection, without keeping the subchannel.
+    #[cfg_attr(not(feature = "channel"), allow(dead_code))]
+    pub(crate) fn into_shared(self) -> Arc<Shared> {
+        self.shared
     }
 
     /// Whether a connection was asked for since the last question.
@@ -177,7 +186,10 @@ impl Shared {
     }
 
     pub(crate) fn connected(&self, connection: Connection) {
-        *self.slot() = Some(connection);
+        let mut slot = self.slot();
+        // What was said of the one before.
+        let _ = self.refused.notified().now_or_never();
+        *slot = Some(connection);
     }
 
     /// This connection takes no more calls. Says whether it did.
@@ -190,6 +202,22 @@ impl Shared {
         drop(slot);
         drop(connection);
         true
+    }
+
+    /// A call has found that this connection takes no more calls.
+    pub(crate) fn refused(&self, number: u64) {
+        let mut slot = self.slot();
+        if (slot.as_ref()).is_some_and(|connection| connection.number == number) {
+            let connection = slot.take();
+            self.refused.notify_one();
+            drop(slot);
+            drop(connection);
+        }
+    }
+
+    /// Waits until a call has found that the connection takes no more calls.
+    pub(crate) async fn is_refused(&self) {
+        self.refused.notified().await;
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Connection>> {

@@ -81,24 +81,32 @@ impl Connector {
             Status::unavailable(format!("connecting to {address} failed: {why}"))
         };
         let io = self.open(address).await.map_err(|error| failed(&*error))?;
-        let is_tls = self.endpoint.uri().scheme() == Some(&Scheme::HTTPS);
-        let (settings, has_settings) = oneshot::channel();
+        let wants_tls = self.endpoint.uri().scheme() == Some(&Scheme::HTTPS);
+        let (first, mut has_begun) = oneshot::channel();
         let ear = Ear {
-            frames: (!is_tls).then(FrameScanner::default),
-            settings: Some(settings),
+            wants_tls,
+            frames: Some(FrameScanner::default()),
+            first: Some(first),
             guard,
         };
         let io = Heard::new(io, ear);
         let once = Once(Some(TokioIo::new(io)));
         let channel = self.endpoint.connect_with_connector(once).await;
-        let channel = channel.map_err(|error| failed(&error))?;
-        if !is_tls && has_settings.await.is_err() {
-            return Err(Status::unavailable(format!(
-                "{address} closed the connection, or doesn't speak HTTP/2"
-            )));
+        if wants_tls {
+            return channel.map_err(|error| match has_begun.try_recv() {
+                Ok(First::Tls) | Err(_) => failed(&error),
+                Ok(_) => Status::unavailable(format!("{address} doesn't speak TLS")),
+            });
         }
-        Ok(channel)
+        let channel = channel.map_err(|error| failed(&error))?;
+        let why = match has_begun.await {
+            Ok(First::Settings) => return Ok(channel),
+            Ok(First::Tls) => "speaks TLS, and this channel plain text",
+            Ok(First::Other) | Err(_) => "closed the connection, or doesn't speak HTTP/2",
+        };
+        Err(Status::unavailable(format!("{address} {why}")))
     }
+
     async fn open(&self, address: &Address) -> Result<Io, StdError> {
         match address {
             Address::Tcp(address) => {
@@ -177,26 +185,66 @@ impl Drop for Guard {
 
 type Watched = Heard<Io, Ear>;
 
-/// Hears the server's first SETTINGS, and its GOAWAY.
+/// What a server begins with.
+enum First {
+    Settings,
+    Tls,
+    Other,
+}
+
+/// A handshake or an alert: nothing else begins a conversation in TLS, and neither of them one in
+/// HTTP. RFC 8446, section 5.1.
+fn is_tls(first: u8) -> bool {
+    matches!(first, 0x15 | 0x16)
+}
+
+/// Hears the server's first SETTINGS, and its GOAWAY. Inside of TLS, only whether it is TLS.
 struct Ear {
+    wants_tls: bool,
     /// `None` once there is nothing more to hear.
     frames: Option<FrameScanner>,
-    settings: Option<oneshot::Sender<()>>,
+    /// Is told what the server begins with.
+    first: Option<oneshot::Sender<First>>,
     guard: Guard,
+}
+
+impl Ear {
+    fn begins_with(&mut self, what: First) {
+        if let Some(first) = self.first.take() {
+            let _ = first.send(what);
+        }
+    }
+
+    /// The server's first byte.
+    fn first(&mut self, byte: u8) {
+        if is_tls(byte) {
+            self.begins_with(First::Tls);
+            self.frames = None;
+        } else if self.wants_tls {
+            self.begins_with(First::Other);
+            self.frames = None;
+        }
+    }
 }
 
 impl Listen for Ear {
     fn hear(&mut self, mut bytes: &[u8]) {
+        if self.first.is_some()
+            && let Some(byte) = bytes.first()
+        {
+            self.first(*byte);
+        }
         while let Some(frames) = &mut self.frames {
             let Some(frame) = frames.next_frame(&mut bytes) else {
                 return;
             };
-            if let Some(settings) = self.settings.take() {
+            if self.first.is_some() {
                 if frame.kind != SETTINGS {
+                    self.begins_with(First::Other);
                     self.frames = None;
                     return;
                 }
-                let _ = settings.send(());
+                self.begins_with(First::Settings);
             }
             // The first of them, whatever its last stream is: new calls go elsewhere, and those
             // that run go on (PROTOCOL-HTTP2, "GOAWAY Frame").

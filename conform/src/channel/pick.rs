@@ -18,10 +18,11 @@ use tonic::{Code, Status};
 use super::Published;
 use super::end::{Ending, WithEnd};
 use super::shared::Shared;
-use crate::balance::{Call, Pick, Picked};
+use crate::balance::{self, Call, Pick, Picked};
 use crate::connectivity::State;
 use crate::deadline::Deadline;
 use crate::retry::NoRetry;
+use crate::status::{Reach, reach};
 use crate::wait_for_ready::WaitForReady;
 
 /// Sends each call to the connection that the picker says.
@@ -59,10 +60,24 @@ impl Service<Request<Body>> for Picks {
 
 /// Where one call stands.
 enum Answer {
-    Go(tonic::transport::Channel, Ending),
+    Go(Placed),
     /// And why it would have failed, if it didn't wait for ready.
     Wait(Option<Status>),
     End(Status),
+}
+
+/// A call's connection.
+struct Placed {
+    channel: tonic::transport::Channel,
+    sent: Sent,
+}
+
+/// A call on its connection.
+struct Sent {
+    /// Which connection it is, and whose: that one hears of it if it takes no more calls.
+    number: u64,
+    subchannel: Arc<balance::Shared>,
+    ending: Ending,
 }
 
 fn ask(published: &Published, request: &Request<Body>) -> Answer {
@@ -87,7 +102,14 @@ fn go(picked: Picked) -> Answer {
     let (subchannel, on_end) = picked.into_parts();
     let ending = Ending::new(on_end);
     match subchannel.connection() {
-        Some(connection) => Answer::Go(connection.channel, ending),
+        Some(connection) => Answer::Go(Placed {
+            channel: connection.channel,
+            sent: Sent {
+                number: connection.number,
+                subchannel: subchannel.into_shared(),
+                ending,
+            },
+        }),
         // It was lost since, and a new picker is on its way.
         None => Answer::Wait(None),
     }
@@ -148,14 +170,13 @@ pin_project! {
             news: Option<News>,
         },
         Waiting {
-            channel: tonic::transport::Channel,
+            placed: Option<Placed>,
             request: Option<Request<Body>>,
-            ending: Option<Ending>,
         },
         Called {
             #[pin]
             response: ResponseFuture,
-            ending: Option<Ending>,
+            sent: Option<Sent>,
         },
     }
 }
@@ -172,8 +193,8 @@ impl Future for PickFuture {
                     request,
                     news,
                 } => {
-                    let (channel, ending) = match ready!(pick(shared, request, news, cx)) {
-                        Ok(connection) => connection,
+                    let placed = match ready!(pick(shared, request, news, cx)) {
+                        Ok(placed) => placed,
                         // As a response: an error at the deadline would be replaced by the
                         // deadline's own.
                         Err(status) if status.code() == Code::DeadlineExceeded => {
@@ -184,39 +205,48 @@ impl Future for PickFuture {
                     };
                     let request = request.take();
                     state.set(Step::Waiting {
-                        channel,
+                        placed: Some(placed),
                         request,
-                        ending: Some(ending),
                     });
                 }
-                StepProj::Waiting {
-                    channel,
-                    request,
-                    ending,
-                } => {
+                StepProj::Waiting { placed, request } => {
+                    let Some(Placed { channel, .. }) = placed else {
+                        return Poll::Pending;
+                    };
                     if let Err(error) = ready!(channel.poll_ready(cx)) {
                         return Poll::Ready(Err(error.into()));
                     }
-                    let Some(request) = request.take() else {
+                    let (Some(mut placed), Some(request)) = (placed.take(), request.take()) else {
                         return Poll::Pending;
                     };
-                    let response = channel.call(request);
-                    let ending = ending.take();
-                    state.set(Step::Called { response, ending });
+                    state.set(Step::Called {
+                        response: placed.channel.call(request),
+                        sent: Some(placed.sent),
+                    });
                 }
-                StepProj::Called { response, ending } => {
+                StepProj::Called { response, sent } => {
                     let response = ready!(response.poll(cx));
-                    let ending = ending.take().unwrap_or_default();
+                    let Some(sent) = sent.take() else {
+                        return Poll::Pending;
+                    };
                     return Poll::Ready(match response {
-                        Ok(response) => Ok(ending.watch(response)),
-                        Err(error) => {
-                            ending.failed();
-                            Err(error.into())
-                        }
+                        Ok(response) => Ok(sent.ending.watch(response)),
+                        Err(error) => Err(sent.failed(error.into())),
                     });
                 }
             }
         }
+    }
+}
+
+impl Sent {
+    fn failed(self, error: StdError) -> StdError {
+        // Inside of TLS nobody else hears a GOAWAY.
+        if reach(&*error) == Reach::NeverLeft {
+            self.subchannel.refused(self.number);
+        }
+        self.ending.failed();
+        error
     }
 }
 
@@ -225,7 +255,7 @@ fn pick(
     request: &Option<Request<Body>>,
     waiting: &mut Option<News>,
     cx: &mut Context<'_>,
-) -> Poll<Result<(tonic::transport::Channel, Ending), Status>> {
+) -> Poll<Result<Placed, Status>> {
     let Some(request) = request else {
         return Poll::Pending;
     };
@@ -242,7 +272,7 @@ fn pick(
             shared.connect();
         }
         match ask(&published, request) {
-            Answer::Go(channel, ending) => return Poll::Ready(Ok((channel, ending))),
+            Answer::Go(placed) => return Poll::Ready(Ok(placed)),
             Answer::End(status) => return Poll::Ready(Err(status)),
             Answer::Wait(why) => {
                 let deadline = request.extensions().get().copied();

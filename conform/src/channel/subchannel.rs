@@ -99,13 +99,17 @@ impl Connecting {
                 subchannel.connected(connection);
                 was_ready = true;
                 self.tell(subchannel, SubchannelState::Ready).await;
-                let _ = has_ended.await;
+                tokio::select! {
+                    _ = has_ended => {}
+                    () = subchannel.is_refused() => {}
+                }
             }
             Some(service) => {
                 let watched = self.follow_health(subchannel, &connection, service, &mut was_ready);
                 tokio::select! {
                     biased;
                     _ = &mut has_ended => {}
+                    () = subchannel.is_refused() => {}
                     () = watched => {}
                 }
             }

@@ -21,6 +21,8 @@ use crate::wait_for_ready::WaitForReady;
 mod control;
 mod pick;
 mod subchannel;
+#[cfg(feature = "credentials")]
+mod tls;
 
 const ROUND_ROBIN: &str = r#"{ "loadBalancingConfig": [{ "round_robin": {} }] }"#;
 

@@ -29,10 +29,10 @@ mod replay;
 mod tls;
 
 /// A certification authority.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // By its name a certificate says who has signed it, so two of them need two names.
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -47,7 +47,7 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).unwrap())
     }
 
-    fn certificate(&self) -> Certificate {
+    pub(crate) fn certificate(&self) -> Certificate {
         Certificate::from_pem(self.0.pem())
     }
 
@@ -70,13 +70,17 @@ impl Authority {
         (certificate.pem(), key.serialize_pem())
     }
 
-    fn certify(&self, name: &str) -> Identity {
+    pub(crate) fn certify(&self, name: &str) -> Identity {
         self.certify_for(name, 2020, 2100)
     }
 }
 
 /// A server on loopback, with TLS by `config`, until what is returned is dropped.
-async fn serve_tls<L, S>(config: ServerTlsConfig, layer: L, service: Test<impl Handler>) -> Served
+pub(crate) async fn serve_tls<L, S>(
+    config: ServerTlsConfig,
+    layer: L,
+    service: Test<impl Handler>,
+) -> Served
 where
     L: Layer<Routes, Service = S> + Clone + Send + 'static,
     S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
