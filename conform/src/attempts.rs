@@ -21,11 +21,13 @@ use crate::deadline::{Deadline, parse_timeout};
 use crate::replay::{BufferLimits, Memory, Replay, Running};
 use crate::status::{Reach, code_in, reach};
 
+mod head;
 mod throttle;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
+use self::head::Head;
 pub use self::throttle::Throttle;
 
 /// gRFC A6, "Limits on Retries and Hedges".
@@ -220,7 +222,7 @@ fn milliseconds(value: &HeaderValue) -> Option<Duration> {
 
 /// One call: what all of its attempts are made of.
 pub(crate) struct Call<P> {
-    head: Option<Parts>,
+    head: Head,
     replay: Replay,
     /// At most one of all; else it is taken, not cloned.
     is_single: bool,
@@ -256,7 +258,7 @@ impl<P: Send + Sync + 'static> Call<P> {
             throttle: throttle
                 .or_else(|| settings.throttle.clone())
                 .filter(|_| !is_single),
-            head: Some(head),
+            head: Head::new(head),
             is_late: false,
             unsent: 0,
             was_refused: false,
@@ -265,11 +267,7 @@ impl<P: Send + Sync + 'static> Call<P> {
 
     /// The next attempt, after `previous` others; `None` if there can't be one.
     pub(crate) fn attempt(&mut self, previous: u32) -> Option<(Request<Body>, Running)> {
-        let head = match self.is_single {
-            true => self.head.take(),
-            false => self.head.clone(),
-        };
-        let mut head = head?;
+        let mut head = self.head.next(self.is_single)?;
         let (running, body) = self.replay.attempt()?;
         if previous > 0 {
             head.headers.insert(PREVIOUS_ATTEMPTS, previous.into());
@@ -289,7 +287,7 @@ impl<P: Send + Sync + 'static> Call<P> {
     /// Has all attempts say this of themselves.
     #[cfg(feature = "hedging")]
     pub(crate) fn mark(&mut self, mark: IsAttempt) {
-        if let Some(head) = &mut self.head {
+        if let Some(head) = self.head.first() {
             head.extensions.insert(mark);
         }
     }

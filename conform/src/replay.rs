@@ -12,6 +12,7 @@ use tonic::body::Body;
 use tonic::codegen::Body as HttpBody;
 
 mod attempt;
+mod kept;
 mod state;
 
 #[cfg(test)]

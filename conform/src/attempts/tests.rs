@@ -1,3 +1,6 @@
+use tonic::GrpcMethod;
+use tonic::codegen::http::Version;
+
 use super::*;
 
 pub(crate) mod script;
@@ -99,4 +102,57 @@ fn each_code_is_in_its_own_set() {
         }
     }
     assert!(Codes::default().is_empty());
+}
+
+/// An extension of the caller's own.
+#[derive(Clone, Debug, PartialEq)]
+struct Own(u32);
+
+/// What `head` hands out for one attempt after another is the same.
+fn all_the_same(request: Request<()>) {
+    let (parts, ()) = request.into_parts();
+    let expected = parts.clone();
+    let mut head = Head::new(parts);
+    for _ in 1..=3 {
+        let parts = head.next(false).unwrap();
+        assert_eq!(parts.method, expected.method);
+        assert_eq!(parts.uri, expected.uri);
+        assert_eq!(parts.version, expected.version);
+        assert_eq!(parts.headers, expected.headers);
+        let (got, wanted) = (&parts.extensions, &expected.extensions);
+        assert_eq!(got.len(), wanted.len());
+        assert_eq!(got.get::<Own>(), wanted.get::<Own>());
+        assert_eq!(got.get::<Deadline>(), wanted.get::<Deadline>());
+        let methods = [got, wanted].map(|it| it.get::<GrpcMethod<'static>>().map(|it| it.method()));
+        assert_eq!(methods[0], methods[1]);
+        let marks = [got, wanted].map(|it| it.get::<IsAttempt>().is_some());
+        assert_eq!(marks[0], marks[1]);
+    }
+}
+
+#[test]
+fn each_attempt_has_the_whole_head() {
+    let request = || {
+        let request = Request::post("http://localhost/a.B/C").version(Version::HTTP_2);
+        let request = request.header("x-own", "one").header("te", "trailers");
+        request.header("x-own", "two").body(()).unwrap()
+    };
+    all_the_same(request());
+    let mut usual = request();
+    usual.extensions_mut().insert(GrpcMethod::new("a.B", "C"));
+    usual
+        .extensions_mut()
+        .insert(Deadline::after(Duration::from_secs(1)).unwrap());
+    usual.extensions_mut().insert(IsAttempt);
+    all_the_same(usual.clone());
+    usual.extensions_mut().insert(Own(1));
+    all_the_same(usual);
+}
+
+#[test]
+fn nothing_is_kept_after_the_last_attempt() {
+    let (parts, ()) = Request::new(()).into_parts();
+    let mut head = Head::new(parts);
+    assert!(head.next(true).is_some());
+    assert!(head.next(false).is_none());
 }

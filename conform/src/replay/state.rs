@@ -1,6 +1,5 @@
 //! What was read of a body, and by which attempt.
 
-use std::collections::VecDeque;
 use std::mem;
 use std::task::Waker;
 
@@ -8,6 +7,7 @@ use http_body::Frame;
 use tonic::Status;
 use tonic::codegen::{Bytes, StdError};
 
+use super::kept::Kept;
 use super::{Memory, READERS};
 
 /// Those that read, those that were stopped, and the call itself.
@@ -15,7 +15,7 @@ const WAKERS: usize = 2 * READERS + 1;
 
 #[derive(Default)]
 pub(super) struct State {
-    kept: VecDeque<Bytes>,
+    kept: Kept,
     /// How many frames were freed before those that are kept.
     freed: usize,
     /// Bytes that are kept.
@@ -104,7 +104,7 @@ impl State {
             return self.kept.get(index).cloned().map_or(Next::End, Next::Frame);
         }
         // The owner has read what came before.
-        match self.kept.pop_front() {
+        match self.kept.pop() {
             Some(bytes) => {
                 self.freed += 1;
                 Next::Frame(bytes)
@@ -132,7 +132,7 @@ impl State {
         if self.owner.is_none() {
             if bytes.is_some() && memory.take(self.size, length) {
                 self.size += length;
-                self.kept.extend(bytes.cloned());
+                self.keep(bytes);
                 return self.step(number);
             }
             // gRFC A6, "Memory Management (Buffering)": to the attempt that has sent the most. This
@@ -143,8 +143,12 @@ impl State {
             self.freed += 1;
             return true;
         }
-        self.kept.extend(bytes.cloned());
+        self.keep(bytes);
         false
+    }
+
+    fn keep(&mut self, bytes: Option<&Bytes>) {
+        bytes.cloned().into_iter().for_each(|it| self.kept.push(it));
     }
 
     /// Whether attempt `number` has read all there is of a body that has ended.
@@ -189,11 +193,8 @@ impl State {
     /// Frees the frames before `next`.
     fn free(&mut self, next: usize) {
         let read = (next - self.freed).min(self.kept.len());
-        self.kept.drain(..read);
+        self.kept.free(read);
         self.freed += read;
-        if self.kept.is_empty() {
-            self.kept = VecDeque::new();
-        }
     }
 
     pub(super) fn stop(&mut self, number: u64) {
