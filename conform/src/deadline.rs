@@ -124,6 +124,8 @@ mod timeout;
 
 pub use self::client::{ClientDeadline, ClientDeadlineFuture, ClientDeadlineLayer};
 pub use self::server::{ServerDeadline, ServerDeadlineFuture, ServerDeadlineLayer};
+#[cfg(feature = "service_config")]
+pub(crate) use self::timeout::Timeout;
 pub use self::timeout::parse_timeout;
 
 #[cfg(test)]
@@ -178,17 +180,6 @@ impl Deadline {
     pub(crate) fn of_call(headers: &HeaderMap, extensions: &Extensions) -> Option<Self> {
         let deadline = extensions.get().copied();
         deadline.or_else(|| Self::after(timeout::read(headers).ok()??))
-    }
-
-    /// Gives a call this much time, if it has more, or as much as it likes. What breaks the grammar
-    /// stays.
-    #[cfg(feature = "service_config")]
-    pub(crate) fn shorten(timeout: Duration, headers: &mut HeaderMap) {
-        if let Ok(own) = timeout::read(headers)
-            && own.is_none_or(|own| own > timeout)
-        {
-            timeout::write(timeout, headers);
-        }
     }
 
     /// Tells a server the time that is left.

@@ -16,7 +16,8 @@ use tonic::{Status, TimeoutExpired};
 use tower::Layer;
 
 use super::body::{Side, bound, is_cancelled};
-use super::{Deadline, exceeded, timeout};
+use super::timeout::{self, Timeout};
+use super::{Deadline, exceeded};
 use crate::upload;
 
 /// Holds every call of a channel to its deadline. See the [module](super).
@@ -77,7 +78,7 @@ impl<S> Layer<S> for ClientDeadlineLayer {
     fn layer(&self, inner: S) -> Self::Service {
         ClientDeadline {
             inner,
-            settings: *self,
+            default: self.default_timeout.map(Timeout::new),
         }
     }
 }
@@ -87,7 +88,7 @@ impl<S> Layer<S> for ClientDeadlineLayer {
 #[derive(Debug, Clone)]
 pub struct ClientDeadline<S> {
     inner: S,
-    settings: ClientDeadlineLayer,
+    default: Option<Timeout>,
 }
 
 inner_service!(ClientDeadline<S>);
@@ -108,15 +109,20 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let timeout = match timeout::read(request.headers()) {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let own = match timeout::read(request.headers()) {
             Err(malformed) => return ClientDeadlineFuture::refuse(malformed),
-            Ok(timeout) => timeout.or(self.settings.default_timeout),
+            Ok(timeout) => timeout,
         };
+        let default = self.default.as_ref().filter(|_| own.is_none());
+        let timeout = own.or(default.map(Timeout::duration));
         if timeout.is_some_and(|timeout| timeout.is_zero()) {
             return ClientDeadlineFuture::refuse(exceeded());
         }
         let deadline = timeout.and_then(Deadline::after);
+        if let Some(default) = default.filter(|_| deadline.is_some()) {
+            default.write(request.headers_mut());
+        }
         ClientDeadlineFuture {
             state: State::Waiting {
                 inner: self.inner.clone(),
@@ -242,7 +248,7 @@ where
                 if let Some(deadline) = deadline {
                     // What travels is the time that is left now, not what there was at first. A
                     // call that didn't wait says what its caller has said.
-                    if *waited || !timeout::is_set(request.headers()) {
+                    if *waited {
                         timeout::write(deadline.remaining(), request.headers_mut());
                     }
                     request.extensions_mut().insert(deadline);

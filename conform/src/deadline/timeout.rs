@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tonic::Status;
-use tonic::codegen::http::{HeaderMap, HeaderValue};
+use tonic::codegen::Bytes;
+use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue};
 
-const GRPC_TIMEOUT: &str = "grpc-timeout";
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The largest number that the header can carry: eight digits.
 const LARGEST: u128 = 99_999_999;
@@ -70,28 +71,91 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
     }
 }
 
-/// Whether the caller gives a time.
-pub(super) fn is_set(headers: &HeaderMap) -> bool {
-    headers.contains_key(GRPC_TIMEOUT)
-}
-
 fn malformed() -> Status {
     Status::internal("malformed grpc-timeout: one to eight digits and one of H, M, S, m, u, n")
 }
 
 /// Writes `timeout` in the smallest unit that has room for it, rounded down.
 pub(super) fn write(timeout: Duration, headers: &mut HeaderMap) {
+    headers.insert(GRPC_TIMEOUT, value(timeout));
+}
+
+/// A timeout of many calls: how long it is, and how servers are told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Timeout {
+    duration: Duration,
+    header: HeaderValue,
+}
+
+impl Timeout {
+    pub(crate) fn new(duration: Duration) -> Self {
+        let header = value(duration);
+        Self { duration, header }
+    }
+
+    pub(crate) fn duration(&self) -> Duration {
+        self.duration
+    }
+
+    pub(super) fn write(&self, headers: &mut HeaderMap) {
+        headers.insert(GRPC_TIMEOUT, self.header.clone());
+    }
+
+    /// Gives a call this much time, if it has more, or as much as it likes. What breaks the grammar
+    /// stays.
+    #[cfg(feature = "service_config")]
+    pub(crate) fn shorten(&self, headers: &mut HeaderMap) {
+        if let Ok(own) = read(headers)
+            && own.is_none_or(|own| own > self.duration)
+        {
+            self.write(headers);
+        }
+    }
+}
+
+/// What [`write`] writes. Its clones share the text.
+fn value(timeout: Duration) -> HeaderValue {
     let seconds = u128::from(timeout.as_secs());
     let units = [
-        (timeout.as_nanos(), 'n'),
-        (timeout.as_micros(), 'u'),
-        (timeout.as_millis(), 'm'),
-        (seconds, 'S'),
-        (seconds / 60, 'M'),
+        (timeout.as_nanos(), b'n'),
+        (timeout.as_micros(), b'u'),
+        (timeout.as_millis(), b'm'),
+        (seconds, b'S'),
+        (seconds / 60, b'M'),
     ];
     let fits = units.into_iter().find(|&(number, _)| number <= LARGEST);
-    let (number, unit) = fits.unwrap_or(((seconds / 3600).min(LARGEST), 'H'));
-    if let Ok(value) = HeaderValue::try_from(format!("{number}{unit}")) {
-        headers.insert(GRPC_TIMEOUT, value);
+    let (number, unit) = fits.unwrap_or(((seconds / 3600).min(LARGEST), b'H'));
+    let text = Bytes::from_owner(Text::new(number, unit));
+    // Digits and a letter are always a value.
+    HeaderValue::from_maybe_shared(text).unwrap_or(HeaderValue::from_static("0n"))
+}
+
+/// A timeout as it travels: a whole call is too short to allocate a `String` for it.
+struct Text {
+    bytes: [u8; 9],
+    /// Where the digits begin.
+    begin: usize,
+}
+
+impl Text {
+    /// `number` has eight digits at most.
+    fn new(mut number: u128, unit: u8) -> Self {
+        let mut bytes = [unit; 9];
+        let mut begin = bytes.len() - 1;
+        for place in bytes[..8].iter_mut().rev() {
+            *place = b'0' + (number % 10) as u8;
+            number /= 10;
+            begin -= 1;
+            if number == 0 {
+                break;
+            }
+        }
+        Self { bytes, begin }
+    }
+}
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[self.begin..]
     }
 }

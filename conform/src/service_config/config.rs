@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::json::InvalidServiceConfig;
 use super::parse;
 use crate::balance::{Chosen, Registry};
+use crate::deadline::Timeout;
 use crate::hedging::HedgingPolicy;
 use crate::retry::{RetryPolicy, Throttle};
 
@@ -112,7 +113,7 @@ impl PartialEq for ServiceConfig {
 /// What a config says of a method.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MethodConfig {
-    pub(super) timeout: Option<Duration>,
+    pub(super) timeout: Option<Timeout>,
     pub(super) wait_for_ready: Option<bool>,
     pub(super) max_request: Option<usize>,
     pub(super) max_response: Option<usize>,
@@ -122,7 +123,7 @@ pub struct MethodConfig {
 impl MethodConfig {
     /// How long a call may take. One that its caller gives less time has less.
     pub fn timeout(&self) -> Option<Duration> {
-        self.timeout
+        self.timeout.as_ref().map(Timeout::duration)
     }
 
     /// Whether a call waits for a connection, unless its caller says.

@@ -9,7 +9,6 @@ use tonic::codegen::http::{Extensions, Request};
 use tower::Layer;
 
 use super::{Attempts, MethodConfig, ServiceConfig};
-use crate::deadline::Deadline;
 use crate::hedging::HedgingPolicy;
 use crate::message_limit::CallLimits;
 use crate::retry::RetryPolicy;
@@ -86,8 +85,8 @@ impl ServiceConfig {
 
 impl MethodConfig {
     fn apply<B>(&self, request: &mut Request<B>) {
-        if let Some(timeout) = self.timeout {
-            Deadline::shorten(timeout, request.headers_mut());
+        if let Some(timeout) = &self.timeout {
+            timeout.shorten(request.headers_mut());
         }
         let extensions = request.extensions_mut();
         if let Some(wait) = self.wait_for_ready {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::config::{Attempts, MethodConfig, Methods, Said, ServiceConfig, Throttling};
 use super::json::{Fields, InvalidServiceConfig, MAX_SIZE, Node, Rule};
 use crate::balance::{Chosen, Registry};
+use crate::deadline::Timeout;
 use crate::hedging::HedgingPolicy;
 use crate::retry::{RetryPolicy, Throttle};
 
@@ -111,7 +112,7 @@ fn method(fields: &Fields<'_>) -> Result<MethodConfig> {
     let retry = retry.map(|policy| Attempts::Retry(Arc::new(policy)));
     let hedging = hedging.map(|policy| Attempts::Hedging(Arc::new(policy)));
     Ok(MethodConfig {
-        timeout: fields.read("timeout", Node::duration)?,
+        timeout: fields.read("timeout", Node::duration)?.map(Timeout::new),
         wait_for_ready: fields.read("waitForReady", Node::truth)?,
         max_request: fields.read("maxRequestMessageBytes", Node::bytes)?,
         max_response: fields.read("maxResponseMessageBytes", Node::bytes)?,
