@@ -227,12 +227,13 @@ where
         return status.into_http();
     }
     response.map(|body| {
-        Body::new(
-            Body::new(body).map_err(|error| match connection::verdict(&error) {
-                Some(status) => caused(status, Arc::new(error)),
-                None => error,
-            }),
-        )
+        Body::new(body.map_err(|error| {
+            let status = Status::from_error(error.into());
+            match connection::verdict(&status) {
+                Some(verdict) => caused(verdict, Arc::new(status)),
+                None => status,
+            }
+        }))
     })
 }
 
