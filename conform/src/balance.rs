@@ -29,6 +29,7 @@
 //! | `weighted_round_robin` | the next backend, as often as its reports say | see below | [A58] |
 //! | `least_request_experimental` | the one with the fewest open calls, of `choiceCount` at random | `choiceCount`: 2, at most 10 | [A48] |
 //! | `ring_hash_experimental` | the one that this value of the header belongs to | `requestHashHeader`: needed; `minRingSize`: 1024; `maxRingSize`: 4096, and no more | [A42], [A76] |
+//! | `outlier_detection_experimental` | where another policy says, unless too many calls have failed there | see below | [A50] |
 //!
 //! A call waits while a connection is being made. If none can be made it fails at once with
 //! UNAVAILABLE and the last error; one that waits for ready waits on.
@@ -98,6 +99,38 @@
 //!
 //! Connections are made as calls need them. A call without the header goes to any backend that is
 //! READY.
+//!
+//! ## `outlier_detection_experimental`
+//!
+//! It runs another policy, and takes backends out whose calls fail far more often than those of others.
+//! At each interval it looks at the calls that have ended since the last one. Who is out gets no calls
+//! for half a minute, half a minute longer each time, and keeps its connection meanwhile.
+//!
+//! ```json
+//! { "loadBalancingConfig": [ { "outlier_detection_experimental": {
+//!     "failurePercentageEjection": { "threshold": 50 },
+//!     "childPolicy": [ { "round_robin": {} } ]
+//! } } ] }
+//! ```
+//!
+//! | field | default | |
+//! |---|---|---|
+//! | `childPolicy` | needed | the other policy, as in `loadBalancingConfig`. `pick_first` has nobody taken out |
+//! | `interval` | `"10s"` | at least `"0.1s"` |
+//! | `baseEjectionTime` | `"30s"` | how long a backend is out the first time |
+//! | `maxEjectionTime` | `"300s"` | how long it's out at most |
+//! | `maxEjectionPercent` | `10` | once so many of all backends are out, nobody else is |
+//! | `failurePercentageEjection` | off | takes out who fails more than `threshold` (`85`) percent of its calls |
+//! | `successRateEjection` | off | takes out whose part of calls that succeed is more than `stdevFactor` (`1900`) thousandths of the standard deviation below the mean |
+//!
+//! Both have three more fields. `requestVolume` is how many calls of an interval it takes to judge a
+//! backend (`50`, and `100` for `successRateEjection`), `minimumHosts` how many such backends there
+//! have to be (`5`), and `enforcementPercentage` how often a judgment is carried out (`100`).
+//!
+//! Every code but OK is a failure, and so is a deadline that has passed. A call that the caller breaks
+//! off counts for nothing. A50 speaks of addresses; here all of a backend's addresses are one ([A61]).
+//! Where its comments and its algorithm differ, the algorithm holds: exactly `threshold` percent is
+//! not too many.
 //!
 //! # A policy of your own
 //!
@@ -225,9 +258,8 @@
 //!
 //! # What it can't do
 //!
-//! * No outlier ejection ([gRFC A50]): a backend that answers with errors keeps its calls.
-//! * No policy inside of another: no `priority`, no `weighted_target`, nothing of xDS. So
-//!   `ring_hash_experimental` needs its header's name, where xDS would bring the hash.
+//! * No `priority`, no `weighted_target`, nothing of xDS. So `ring_hash_experimental` needs its
+//!   header's name, where xDS would bring the hash.
 //! * A list of more than [`MAX_ADDRESSES`] is refused, and the one before stays. An empty list takes
 //!   all backends away, as in gRPC; a resolver that only fails takes nothing away.
 //! * A ring has [`MAX_RING_SIZE`] places at most. With many backends, and weights far apart, some have
@@ -239,7 +271,7 @@
 //! [Custom load balancing policies]: https://grpc.io/docs/guides/custom-load-balancing/
 //! [load-balancing.md]: https://github.com/grpc/grpc/blob/master/doc/load-balancing.md
 //! [gRFC A24]: https://github.com/grpc/proposal/blob/master/A24-lb-policy-config.md
-//! [gRFC A50]: https://github.com/grpc/proposal/blob/master/A50-xds-outlier-detection.md
+//! [A50]: https://github.com/grpc/proposal/blob/master/A50-xds-outlier-detection.md
 //! [A42]: https://github.com/grpc/proposal/blob/master/A42-xds-ring-hash-lb-policy.md
 //! [A48]: https://github.com/grpc/proposal/blob/master/A48-xds-least-request-lb-policy.md
 //! [A58]: https://github.com/grpc/proposal/blob/master/A58-client-side-weighted-round-robin-lb-policy.md
@@ -254,6 +286,7 @@ mod config;
 mod dialer;
 mod endpoints;
 mod least_request;
+mod outlier_detection;
 mod pick_first;
 mod picker;
 mod policy;
@@ -284,6 +317,7 @@ pub use self::subchannel::{Subchannel, SubchannelState};
 fn built_in() -> Vec<Arc<dyn PolicyBuilder>> {
     vec![
         Arc::new(least_request::Builder),
+        Arc::new(outlier_detection::Builder),
         Arc::new(pick_first::Builder),
         Arc::new(ring_hash::Builder),
         Arc::new(round_robin::Builder),

@@ -241,7 +241,8 @@ pub(super) fn weight(backend: &Backend) -> u64 {
     weight.map_or(1, |weight| u64::from(weight.0.max(1)))
 }
 
-fn key(backend: &Backend) -> Vec<Address> {
+/// What a backend is known by: its addresses, in any order.
+pub(super) fn key(backend: &Backend) -> Vec<Address> {
     let mut key = backend.addresses().to_vec();
     key.sort_unstable();
     key.dedup();

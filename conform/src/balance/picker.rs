@@ -89,7 +89,6 @@ impl Picked {
         &self.subchannel
     }
 
-    #[cfg_attr(not(feature = "channel"), allow(dead_code))]
     pub(crate) fn into_parts(self) -> (Subchannel, Option<OnEnd>) {
         (self.subchannel, self.on_end)
     }
@@ -107,7 +106,8 @@ impl fmt::Debug for Picked {
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct CallEnd<'a> {
-    /// Its status; `None` if this side broke it off, or it never began.
+    /// Its status; DEADLINE_EXCEEDED if it was broken off at its deadline; `None` if its caller broke it
+    /// off, or it never began.
     pub code: Option<Code>,
     /// The server's trailers, or its headers if there was nothing else.
     pub trailers: Option<&'a HeaderMap>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::{Picker, Subchannel, SubchannelState};
+use super::{Picker, Registry, Subchannel, SubchannelState};
 use crate::connectivity::State;
 use crate::resolver::{Address, Backend};
 
@@ -77,6 +77,21 @@ pub trait PolicyBuilder: Send + Sync + 'static {
     ///
     /// What is wrong, with the field's name. The whole service config is invalid then (gRFC A24).
     fn parse(&self, config: &serde_json::Value) -> Result<Arc<dyn PolicyConfig>, String>;
+
+    /// The same, for a policy that has another one inside and chooses it from `registry`, by
+    /// [`Registry::choose`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`parse`](Self::parse).
+    fn parse_with(
+        &self,
+        config: &serde_json::Value,
+        registry: &Registry,
+    ) -> Result<Arc<dyn PolicyConfig>, String> {
+        let _ = registry;
+        self.parse(config)
+    }
 }
 
 /// A policy's config that is in order.

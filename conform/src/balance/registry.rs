@@ -50,7 +50,7 @@ impl Registry {
         let builder = self.builders.get(name);
         let builder = builder.ok_or_else(|| format!("{name:?} is no policy that is known"))?;
         let policy = builder
-            .parse(config)
+            .parse_with(config, self)
             .map_err(|why| format!("{name}: {why}"))?;
         Ok(Chosen {
             name: name.to_owned(),

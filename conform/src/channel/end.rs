@@ -12,17 +12,21 @@ use tonic::codegen::{Body as HttpBody, Bytes};
 use tonic::{Code, Status};
 
 use crate::balance::CallEnd;
+use crate::deadline::Deadline;
 use crate::status::code_in;
 
 type OnEnd = Box<dyn FnOnce(&CallEnd<'_>) + Send>;
 
 /// Whom to tell, once. Whoever drops it has broken the call off.
 #[derive(Default)]
-pub(super) struct Ending(Option<OnEnd>);
+pub(super) struct Ending {
+    on_end: Option<OnEnd>,
+    deadline: Option<Deadline>,
+}
 
 impl Ending {
-    pub(super) fn new(on_end: Option<OnEnd>) -> Self {
-        Self(on_end)
+    pub(super) fn new(on_end: Option<OnEnd>, deadline: Option<Deadline>) -> Self {
+        Self { on_end, deadline }
     }
 
     /// Waits for the call's end in its response.
@@ -44,7 +48,7 @@ impl Ending {
     }
 
     fn tell(&mut self, end: &CallEnd<'_>) {
-        if let Some(tell) = self.0.take() {
+        if let Some(tell) = self.on_end.take() {
             // It's a policy's, and a policy that panics ends no call.
             let _ = catch_unwind(AssertUnwindSafe(|| tell(end)));
         }
@@ -53,7 +57,10 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.tell(&CallEnd::default());
+        // What is dropped at its deadline was dropped by it.
+        let has_passed = self.deadline.is_some_and(Deadline::has_passed);
+        let code = has_passed.then_some(Code::DeadlineExceeded);
+        self.tell(&CallEnd::new(code, None));
     }
 }
 

@@ -87,7 +87,7 @@ fn ask(published: &Published, request: &Request<Body>) -> Answer {
         return Answer::End(Status::internal("the picker has panicked"));
     };
     match pick {
-        Pick::Use(picked) => go(picked),
+        Pick::Use(picked) => go(picked, request),
         Pick::Wait => Answer::Wait(None),
         Pick::Fail(status) if waits_for_ready(request) => Answer::Wait(Some(status)),
         Pick::Fail(status) => Answer::End(status),
@@ -98,9 +98,9 @@ fn ask(published: &Published, request: &Request<Body>) -> Answer {
     }
 }
 
-fn go(picked: Picked) -> Answer {
+fn go(picked: Picked, request: &Request<Body>) -> Answer {
     let (subchannel, on_end) = picked.into_parts();
-    let ending = Ending::new(on_end);
+    let ending = Ending::new(on_end, request.extensions().get().copied());
     match subchannel.connection() {
         Some(connection) => Answer::Go(Placed {
             channel: connection.channel,
