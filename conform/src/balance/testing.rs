@@ -127,6 +127,13 @@ impl FakeChannel {
         self.means.re_resolutions
     }
 
+    /// All subchannels that somebody keeps.
+    #[cfg(test)]
+    pub(super) fn living_ids(&self) -> std::collections::BTreeMap<u64, Address> {
+        let living = self.living();
+        living.map(|it| (it.id(), it.address().clone())).collect()
+    }
+
     fn living(&self) -> impl Iterator<Item = Subchannel> {
         let all = self.means.subchannels.iter();
         all.filter_map(WeakSubchannel::upgrade)

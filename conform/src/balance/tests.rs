@@ -16,6 +16,7 @@ use crate::connectivity::State;
 use crate::resolver::{Address, Backend, Weight};
 
 mod least_request;
+mod model;
 mod outlier_detection;
 mod pick_first;
 mod registry;
