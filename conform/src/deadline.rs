@@ -119,6 +119,7 @@ use tonic::{Request, Status};
 
 pub(crate) mod body;
 mod client;
+mod held;
 mod server;
 mod timeout;
 

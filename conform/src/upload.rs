@@ -1,11 +1,14 @@
 //! Request bodies that a client breaks off.
 
+use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 
 use http_body::{Body as HttpBody, Frame};
+#[cfg(any(feature = "cancel", test))]
 use tokio::runtime::Handle;
+#[cfg(any(feature = "cancel", test))]
 use tokio::task::AbortHandle;
 use tonic::body::Body;
 use tonic::codegen::{Bytes, StdError};
@@ -15,6 +18,7 @@ use tonic::codegen::{Bytes, StdError};
 /// Dropping the response of a call doesn't reset it while its request body is open. This does.
 /// What the body holds is dropped when `end` comes, also if nobody polls it: hyper polls none that
 /// waits for the window. Such a stream is reset as soon as there is room, or the peer ends it.
+#[cfg(any(feature = "cancel", test))]
 pub(crate) fn until<F>(body: Body, end: F) -> Body
 where
     F: Future + Send + 'static,
@@ -22,45 +26,36 @@ where
     if body.is_end_stream() {
         return body;
     }
-    let shared = Arc::new(Shared(Mutex::new(State::Open(body, None))));
-    let end = Box::pin(break_off(Arc::downgrade(&shared), end));
+    let shared = Arc::new(Breakable::open(body));
+    // Weak, so that a body that nobody wants any more is dropped then.
+    let weak = Arc::downgrade(&shared);
+    let end = async move {
+        end.await;
+        weak.upgrade().iter().for_each(|body| body.break_off());
+    };
     let end = match Handle::try_current() {
         Ok(runtime) => End::Watched(runtime.spawn(end).abort_handle()),
-        Err(_) => End::Polled(end),
+        Err(_) => End::Polled(Box::pin(end)),
     };
-    Body::new(Upload { shared, end })
+    let upload = Upload::new(shared);
+    Body::new(Ending { upload, end })
 }
 
-/// Weak, so that a body that nobody wants any more is dropped then.
-async fn break_off<F: Future>(shared: Weak<Shared>, end: F) {
-    end.await;
-    let Some(shared) = shared.upgrade() else {
-        return;
-    };
-    let mut state = shared.lock();
-    if let State::Open(..) = &*state {
-        let open = std::mem::replace(&mut *state, State::BrokenOff);
-        // What dropping the body does must not run under the lock.
-        drop(state);
-        if let State::Open(body, reader) = open {
-            drop(body);
-            reader.into_iter().for_each(Waker::wake);
-        }
-    }
-}
-
-struct Upload {
-    shared: Arc<Shared>,
+#[cfg(any(feature = "cancel", test))]
+struct Ending {
+    upload: Upload<Breakable>,
     end: End,
 }
 
+#[cfg(any(feature = "cancel", test))]
 enum End {
     Watched(AbortHandle),
     /// There was no runtime, so the end comes only when the body is polled.
     Polled(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
 
-impl Drop for Upload {
+#[cfg(any(feature = "cancel", test))]
+impl Drop for Ending {
     fn drop(&mut self) {
         if let End::Watched(task) = &self.end {
             task.abort();
@@ -68,7 +63,62 @@ impl Drop for Upload {
     }
 }
 
-struct Shared(Mutex<State>);
+#[cfg(any(feature = "cancel", test))]
+impl HttpBody for Ending {
+    type Data = Bytes;
+    type Error = StdError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        let this = &mut *self;
+        let frame = Pin::new(&mut this.upload).poll_frame(context);
+        match &mut this.end {
+            End::Polled(end) if frame.is_pending() => {
+                ready!(end.as_mut().poll(context));
+                Pin::new(&mut this.upload).poll_frame(context)
+            }
+            _ => frame,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.upload.is_end_stream()
+    }
+}
+
+/// A request's body on its way. Whoever shares it can break it off.
+pub(crate) struct Upload<T>(Arc<T>);
+
+impl<T: AsRef<Breakable>> Upload<T> {
+    pub(crate) fn new(shared: Arc<T>) -> Self {
+        Self(shared)
+    }
+}
+
+impl<T: AsRef<Breakable>> HttpBody for Upload<T> {
+    type Data = Bytes;
+    type Error = StdError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        (*self.0).as_ref().poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &*(*self.0).as_ref().lock() {
+            State::Open(body, _) => body.is_end_stream(),
+            State::BrokenOff => false,
+            State::Over => true,
+        }
+    }
+}
+
+/// A request's body that may be taken away from under its reader.
+pub(crate) struct Breakable(Mutex<State>);
 
 enum State {
     /// And who waits for the next frame.
@@ -78,37 +128,43 @@ enum State {
     Over,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Poisoned if a body has panicked. Its reader saw the panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl Breakable {
+    pub(crate) fn open(body: Body) -> Self {
+        Self(Mutex::new(State::Open(body, None)))
     }
-}
 
-impl HttpBody for Upload {
-    type Data = Bytes;
-    type Error = StdError;
+    /// Nothing is sent.
+    #[cfg(feature = "deadline")]
+    pub(crate) fn over() -> Self {
+        Self(Mutex::new(State::Over))
+    }
+
+    pub(crate) fn break_off(&self) {
+        let mut state = self.lock();
+        if let State::Open(..) = &*state {
+            let open = mem::replace(&mut *state, State::BrokenOff);
+            // What dropping the body does must not run under the lock.
+            drop(state);
+            if let State::Open(body, reader) = open {
+                drop(body);
+                reader.into_iter().for_each(Waker::wake);
+            }
+        }
+    }
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        &self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
-        let this = self.get_mut();
-        if let State::Open(body, reader) = &mut *this.shared.lock() {
-            if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
-                return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        let mut state = self.lock();
+        match &mut *state {
+            State::Open(body, reader) => {
+                if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
+                    return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+                }
+                *reader = Some(context.waker().clone());
+                Poll::Pending
             }
-            *reader = Some(context.waker().clone());
-        }
-        if let End::Polled(end) = &mut this.end {
-            let is_open = matches!(&*this.shared.lock(), State::Open(..));
-            if is_open && end.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
-        }
-        let mut state = this.shared.lock();
-        match &*state {
-            State::Open(..) => Poll::Pending,
             State::Over => Poll::Ready(None),
             State::BrokenOff => {
                 *state = State::Over;
@@ -118,12 +174,15 @@ impl HttpBody for Upload {
         }
     }
 
-    fn is_end_stream(&self) -> bool {
-        match &*self.shared.lock() {
-            State::Open(body, _) => body.is_end_stream(),
-            State::BrokenOff => false,
-            State::Over => true,
-        }
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Poisoned if a body has panicked. Its reader saw the panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AsRef<Self> for Breakable {
+    fn as_ref(&self) -> &Self {
+        self
     }
 }
 

@@ -1,19 +1,18 @@
 //! Bodies that end when the deadline passes, wherever their messages stand.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http_body::{Body as HttpBody, Frame};
 use pin_project_lite::pin_project;
-use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
 use tokio::time::{Sleep, sleep_until};
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, Response};
 use tonic::codegen::{Bytes, StdError};
 use tonic::{Code, Status};
 
+use super::held::Held;
 use super::{Deadline, exceeded};
 
 /// Which side of the call a response body is on.
@@ -35,15 +34,27 @@ where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<StdError>,
 {
+    held(response, deadline, side, |body| Held::reply(body, deadline))
+}
+
+/// The same, with the body where `hold` puts it.
+pub(super) fn held<B>(
+    response: Response<B>,
+    deadline: Deadline,
+    side: Side,
+    hold: impl FnOnce(Body) -> Arc<Held>,
+) -> Response<Body>
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
+{
     let response = response.map(Body::new);
     if response.body().is_end_stream() {
         return response;
     }
     response.map(|body| {
-        let inner = Arc::new(Slot(Mutex::new(Some(body))));
         Body::new(DeadlineBody {
-            watch: Watch::start(&inner, deadline),
-            inner: Some(inner),
+            inner: Some(hold(body)),
             expired: sleep_until(deadline.instant()),
             deadline,
             side,
@@ -54,53 +65,12 @@ where
 pin_project! {
     struct DeadlineBody {
         // `None` once the body has ended: dropping it is what stops the work on the other side.
-        inner: Option<Arc<Slot>>,
-        // Wakes the reader, which the watch doesn't.
+        inner: Option<Arc<Held>>,
+        // Wakes the reader, which `Held` doesn't.
         #[pin]
         expired: Sleep,
-        watch: Option<Watch>,
         deadline: Deadline,
         side: Side,
-    }
-}
-
-/// A body that may be taken out from under its reader.
-struct Slot(Mutex<Option<Body>>);
-
-impl Slot {
-    /// What `look` makes of the body; `None` if it has been taken out.
-    fn look<T>(&self, look: impl FnOnce(&mut Body) -> T) -> Option<T> {
-        // A lock is poisoned if a body has panicked. Its reader saw the panic.
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.as_mut().map(look)
-    }
-
-    /// Leaves it to the caller to drop the body: what that does must not run under the lock.
-    fn take(&self) -> Option<Body> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-/// Drops a body on time even if nobody polls it: hyper polls none while it waits for the reader to
-/// open the window, and a client need not read.
-struct Watch(AbortHandle);
-
-impl Watch {
-    fn start(slot: &Arc<Slot>, deadline: Deadline) -> Option<Self> {
-        // Weak, so that a body whose reader drops it is dropped then.
-        let slot = Arc::downgrade(slot);
-        let runtime = Handle::try_current().ok()?;
-        let task = runtime.spawn(async move {
-            sleep_until(deadline.instant()).await;
-            drop(Weak::upgrade(&slot).and_then(|slot| slot.take()));
-        });
-        Some(Self(task.abort_handle()))
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
@@ -121,7 +91,7 @@ impl HttpBody for DeadlineBody {
             Poll::Ready(()) => Some(this.side.expire()),
             Poll::Pending => match inner.look(|inner| Pin::new(inner).poll_frame(context)) {
                 Some(poll) => ready!(poll).map(|frame| this.side.correct(frame, *this.deadline)),
-                // The watch's clock was faster.
+                // `Held` has a clock of its own, which was faster.
                 None => Some(this.side.expire()),
             },
         };
@@ -130,9 +100,8 @@ impl HttpBody for DeadlineBody {
         let has_more = matches!(&frame, Some(Ok(frame)) if frame.is_data())
             && inner.look(|inner| inner.is_end_stream()) != Some(true);
         if !has_more {
-            drop(inner.take());
+            inner.end_reply();
             *this.inner = None;
-            *this.watch = None;
         }
         Poll::Ready(frame)
     }

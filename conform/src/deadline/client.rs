@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::iter;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,10 +16,10 @@ use tonic::codegen::{Bytes, Service, StdError};
 use tonic::{Status, TimeoutExpired};
 use tower::Layer;
 
-use super::body::{Side, bound, is_cancelled};
+use super::body::{self, Side, is_cancelled};
+use super::held::Held;
 use super::timeout::{self, Timeout};
 use super::{Deadline, exceeded};
-use crate::upload;
 
 /// Holds every call of a channel to its deadline. See the [module](super).
 ///
@@ -131,6 +132,7 @@ where
             },
             expired: deadline.map(|deadline| sleep_until(deadline.instant())),
             deadline,
+            held: None,
         }
     }
 }
@@ -146,6 +148,8 @@ pin_project! {
         #[pin]
         expired: Option<Sleep>,
         deadline: Option<Deadline>,
+        // The request's body, if there is one.
+        held: Option<Arc<Held>>,
     }
 }
 
@@ -172,6 +176,7 @@ where
             },
             expired: None,
             deadline: None,
+            held: None,
         }
     }
 }
@@ -187,7 +192,7 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let result = match poll_call(this.state.as_mut(), *this.deadline, context) {
+        let result = match poll_call(this.state.as_mut(), *this.deadline, this.held, context) {
             Poll::Ready(result) => result,
             Poll::Pending => {
                 let expired = this.expired.as_mut().as_pin_mut();
@@ -199,11 +204,12 @@ where
         this.expired.set(None);
         // As late as that, an error or CANCELLED is the deadline's own doing: grpc-go says so too.
         let is_due = this.deadline.is_some_and(Deadline::is_due);
+        let held = this.held.take();
         Poll::Ready(match (result, *this.deadline) {
             (Ok(response), _) if is_due && is_cancelled(response.headers()) => {
                 Ok(exceeded().into_http())
             }
-            (Ok(response), Some(deadline)) => Ok(bound(response, deadline, Side::Client)),
+            (Ok(response), Some(deadline)) => Ok(bound(response, deadline, held)),
             (Ok(response), None) => Ok(response.map(Body::new)),
             (Err(Failure::Status(status)), _) => Ok(status.into_http()),
             (Err(Failure::Error(error)), _) if is_due || is_expiry(&*error) => {
@@ -212,6 +218,21 @@ where
             (Err(Failure::Error(error)), _) => Err(error),
         })
     }
+}
+
+/// The response's body is held where the request's is.
+fn bound<B>(response: Response<B>, deadline: Deadline, upload: Option<Arc<Held>>) -> Response<Body>
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
+{
+    let Some(held) = upload else {
+        return body::bound(response, deadline, Side::Client);
+    };
+    body::held(response, deadline, Side::Client, |body| {
+        held.answered(body);
+        held
+    })
 }
 
 /// Why there is no response from below.
@@ -224,6 +245,7 @@ enum Failure {
 fn poll_call<S>(
     mut state: Pin<&mut State<S, S::Future>>,
     deadline: Option<Deadline>,
+    held: &mut Option<Arc<Held>>,
     context: &mut Context<'_>,
 ) -> Poll<Result<S::Response, Failure>>
 where
@@ -252,8 +274,13 @@ where
                         timeout::write(deadline.remaining(), request.headers_mut());
                     }
                     request.extensions_mut().insert(deadline);
-                    let expired = sleep_until(deadline.instant());
-                    request = request.map(|body| upload::until(body, expired));
+                    if !request.body().is_end_stream() {
+                        request = request.map(|body| {
+                            let (upload, body) = Held::upload(body, deadline);
+                            *held = Some(upload);
+                            body
+                        });
+                    }
                 }
                 let response = inner.call(request);
                 state.set(State::Called { response });

@@ -394,6 +394,34 @@ async fn a_stream_that_nobody_polls_is_dropped_at_the_deadline() {
     assert!(body.frame().await.is_none());
 }
 
+/// A call that nobody has polled from before its deadline until after it.
+#[tokio::test(start_paused = true)]
+async fn replies_that_come_after_the_deadline_are_dropped_at_once() {
+    let (log, mut lines) = mpsc::unbounded_channel();
+    let service = service_fn(move |request: http::Request<Body>| {
+        let stopped = Stopped(Some(log.clone()));
+        async move {
+            let _open = request;
+            sleep(millis(20)).await;
+            let frames = stream::once(async move {
+                let _stopped = stopped;
+                std::future::pending::<Result<Frame<Bytes>, Status>>().await
+            });
+            Ok::<_, StdError>(http::Response::new(Body::new(StreamBody::new(frames))))
+        }
+    });
+    let mut service = ClientDeadlineLayer::new().layer(service);
+    let upload = body(vec![Ok(Frame::data(Bytes::from("one")))]);
+    let mut call = Box::pin(service.call(request(&["50m"]).map(|_| upload)));
+    assert!(futures::poll!(&mut call).is_pending());
+    sleep(millis(60)).await;
+    let mut body = call.await.unwrap().into_body();
+    assert_eq!(lines.try_recv().unwrap(), "stopped");
+    let status = body.frame().await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert!(body.frame().await.is_none());
+}
+
 /// A body at its end has said so: the deadline changes nothing.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_has_said_its_end_stays_at_its_end() {
