@@ -18,6 +18,7 @@ use tonic::codegen::{Bytes, StdError};
 use tonic::{Code, Status};
 
 use crate::deadline::{Deadline, parse_timeout};
+use crate::per_call::PerCall;
 use crate::replay::{BufferLimits, Memory, Replay, Running};
 use crate::status::{Reach, code_in, reach};
 
@@ -235,7 +236,13 @@ pub(crate) struct Call<P> {
     was_refused: bool,
 }
 
-impl<P: Send + Sync + 'static> Call<P> {
+/// A policy of retry or of hedging.
+pub(crate) trait Policy: Send + Sync + 'static {
+    /// The one that the service config has for this call.
+    fn configured(call: &PerCall) -> Option<Arc<Self>>;
+}
+
+impl<P: Policy> Call<P> {
     pub(crate) fn new(request: Request<Body>, settings: &Settings<P>) -> Self {
         let (mut head, body) = request.into_parts();
         let is_single = head.extensions.remove::<IsAttempt>().is_some();
@@ -248,6 +255,9 @@ impl<P: Send + Sync + 'static> Call<P> {
         };
         let policy = head.extensions.remove::<Arc<P>>();
         let throttle = head.extensions.remove::<Throttle>();
+        let configured = PerCall::of(&head.extensions);
+        let policy = policy.or_else(|| configured.and_then(P::configured));
+        let throttle = throttle.or_else(|| configured.and_then(|call| call.throttle.clone()));
         Self {
             deadline: deadline(&head),
             replay,
@@ -344,7 +354,7 @@ impl<P: Send + Sync + 'static> Call<P> {
 /// As `deadline`'s layer has set it; or as the caller says, counted from now.
 fn deadline(head: &Parts) -> Option<Deadline> {
     let timeout = head.headers.get(TIMEOUT)?;
-    let deadline = head.extensions.get().copied();
+    let deadline = PerCall::deadline(&head.extensions);
     deadline.or_else(|| Deadline::after(parse_timeout(timeout.as_bytes())?))
 }
 

@@ -109,7 +109,8 @@ use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{Body as HttpBody, Bytes, Service, StdError};
 use tower::Layer;
 
-use crate::attempts::{Codes, MOST_ATTEMPTS, Settings};
+use crate::attempts::{Codes, MOST_ATTEMPTS, Policy, Settings};
+use crate::per_call::PerCall;
 
 mod attempt;
 mod future;
@@ -167,6 +168,12 @@ impl HedgingPolicy {
     /// Whether an attempt that fails with `code` leaves the call to the others.
     pub fn is_non_fatal(&self, code: Code) -> bool {
         self.non_fatal.contains(code)
+    }
+}
+
+impl Policy for HedgingPolicy {
+    fn configured(call: &PerCall) -> Option<Arc<Self>> {
+        call.hedging.clone()
     }
 }
 

@@ -268,6 +268,8 @@ mod checked;
 mod frames;
 #[cfg(feature = "balance")]
 mod json_duration;
+#[cfg(any(feature = "deadline", feature = "message_limit"))]
+mod per_call;
 #[cfg(feature = "retry")]
 mod replay;
 #[cfg(any(feature = "cancel", feature = "deadline"))]

@@ -75,6 +75,7 @@ mod body;
 mod tests;
 
 use self::body::{End, LimitedBody};
+use crate::per_call::PerCall;
 
 #[derive(Clone, Copy, Debug)]
 struct Limits {
@@ -235,6 +236,8 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let refused = Refused::default();
         let own: CallLimits = request.extensions().get().copied().unwrap_or_default();
+        let configured = PerCall::of(request.extensions()).map(|call| call.limits);
+        let own = own.and(configured.unwrap_or_default());
         let limits = own.and(CallLimits {
             incoming: Some(self.limits.incoming),
             outgoing: self.limits.outgoing,

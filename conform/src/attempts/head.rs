@@ -6,6 +6,7 @@ use tonic::codegen::http::{Extensions, HeaderName, HeaderValue, Method, Request,
 
 use super::IsAttempt;
 use crate::deadline::Deadline;
+use crate::per_call::PerCall;
 
 /// What attempts begin with. The first one gets what the caller gave, later ones a copy of it: most
 /// calls have one attempt, so a copy has to be cheap to keep rather than to use.
@@ -76,43 +77,62 @@ impl Copy {
 /// A request's extensions. A map of them costs two allocations and one for each value, so those that
 /// most calls have stand here by themselves.
 enum Extended {
-    Usual {
-        method: Option<GrpcMethod<'static>>,
-        deadline: Option<Deadline>,
-        mark: Option<IsAttempt>,
-    },
+    Usual(Usual),
     Other(Extensions),
+}
+
+struct Usual {
+    method: Option<GrpcMethod<'static>>,
+    call: Option<PerCall>,
+    deadline: Option<Deadline>,
+    mark: Option<IsAttempt>,
 }
 
 impl Extended {
     fn of(extensions: &Extensions) -> Self {
-        let method = extensions.get::<GrpcMethod<'static>>().cloned();
-        let deadline = extensions.get::<Deadline>().copied();
-        let mark = extensions.get::<IsAttempt>().copied();
-        let usual = [method.is_some(), deadline.is_some(), mark.is_some()];
-        if usual.into_iter().filter(|is_there| *is_there).count() < extensions.len() {
-            return Self::Other(extensions.clone());
-        }
-        Self::Usual {
-            method,
-            deadline,
-            mark,
+        let usual = Usual {
+            method: extensions.get().cloned(),
+            call: extensions.get().cloned(),
+            deadline: extensions.get().copied(),
+            mark: extensions.get().copied(),
+        };
+        match usual.count() < extensions.len() {
+            true => Self::Other(extensions.clone()),
+            false => Self::Usual(usual),
         }
     }
 
     fn restored(&self) -> Extensions {
-        let (method, deadline, mark) = match self {
-            Self::Other(extensions) => return extensions.clone(),
-            Self::Usual {
-                method,
-                deadline,
-                mark,
-            } => (method, deadline, mark),
-        };
+        match self {
+            Self::Usual(usual) => usual.restored(),
+            Self::Other(extensions) => extensions.clone(),
+        }
+    }
+}
+
+impl Usual {
+    fn count(&self) -> usize {
+        let are_there = [
+            self.method.is_some(),
+            self.call.is_some(),
+            self.deadline.is_some(),
+            self.mark.is_some(),
+        ];
+        are_there.into_iter().filter(|is_there| *is_there).count()
+    }
+
+    fn restored(&self) -> Extensions {
         let mut extensions = Extensions::new();
-        method.clone().map(|method| extensions.insert(method));
-        deadline.map(|deadline| extensions.insert(deadline));
-        mark.map(|mark| extensions.insert(mark));
+        insert(&mut extensions, &self.method);
+        insert(&mut extensions, &self.call);
+        insert(&mut extensions, &self.deadline);
+        insert(&mut extensions, &self.mark);
         extensions
+    }
+}
+
+fn insert<T: Clone + Send + Sync + 'static>(extensions: &mut Extensions, value: &Option<T>) {
+    if let Some(value) = value {
+        extensions.insert(value.clone());
     }
 }

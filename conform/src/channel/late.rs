@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{Service, StdError};
@@ -14,12 +13,9 @@ use tower::{Layer, ServiceExt};
 
 use super::shared::Shared;
 use crate::deadline::ClientDeadlineLayer;
+use crate::per_call::PerCall;
 
-/// On a request that has no config yet.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Unsettled(pub(super) Instant);
-
-/// Lets such calls wait, and all others through.
+/// Lets calls wait that have no config yet, and all others through.
 #[derive(Clone, Debug)]
 pub(super) struct Late<S> {
     shared: Arc<Shared>,
@@ -46,7 +42,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let Some(Unsettled(begun)) = request.extensions_mut().remove() else {
+        let call = PerCall::of(request.extensions());
+        let Some(begun) = call.and_then(|call| call.unsettled) else {
             let response = self.inner.call(request);
             return LateFuture::Known { response };
         };

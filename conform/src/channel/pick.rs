@@ -21,6 +21,7 @@ use super::shared::Shared;
 use crate::balance::{self, Call, Pick, Picked};
 use crate::connectivity::State;
 use crate::deadline::Deadline;
+use crate::per_call::PerCall;
 use crate::retry::NoRetry;
 use crate::status::{Reach, reach};
 use crate::wait_for_ready::WaitForReady;
@@ -116,7 +117,9 @@ fn go(picked: Picked, request: &Request<Body>) -> Answer {
 }
 
 fn waits_for_ready(request: &Request<Body>) -> bool {
-    matches!(request.extensions().get(), Some(WaitForReady(true)))
+    let configured = || PerCall::of(request.extensions()).is_some_and(|call| call.waits_for_ready);
+    let own = request.extensions().get();
+    own.map_or_else(configured, |&WaitForReady(waits)| waits)
 }
 
 /// What a call that waits gets: the next picker, or the status that it ends with.
@@ -216,13 +219,13 @@ impl Future for PickFuture {
                     if let Err(error) = ready!(channel.poll_ready(cx)) {
                         return Poll::Ready(Err(error.into()));
                     }
-                    let (Some(mut placed), Some(request)) = (placed.take(), request.take()) else {
+                    let (Some(placed), Some(request)) = (placed.take(), request.take()) else {
                         return Poll::Pending;
                     };
-                    state.set(Step::Called {
-                        response: placed.channel.call(request),
-                        sent: Some(placed.sent),
-                    });
+                    let Placed { mut channel, sent } = placed;
+                    let response = channel.call(request);
+                    let sent = Some(sent);
+                    state.set(Step::Called { response, sent });
                 }
                 StepProj::Called { response, sent } => {
                     let response = ready!(response.poll(cx));
@@ -275,7 +278,7 @@ fn pick(
             Answer::Go(placed) => return Poll::Ready(Ok(placed)),
             Answer::End(status) => return Poll::Ready(Err(status)),
             Answer::Wait(why) => {
-                let deadline = request.extensions().get().copied();
+                let deadline = PerCall::deadline(request.extensions());
                 *waiting = Some(news(receiver, deadline, why));
             }
         }

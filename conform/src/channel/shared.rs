@@ -10,9 +10,9 @@ use tonic::body::Body;
 use tonic::codegen::http::{HeaderValue, Request};
 
 use super::Published;
-use super::late::Unsettled;
 use super::subchannel::Task;
 use crate::deadline::{Deadline, parse_timeout};
+use crate::per_call::PerCall;
 use crate::service_config::ServiceConfig;
 
 const GRPC_TIMEOUT: &str = "grpc-timeout";
@@ -47,19 +47,22 @@ impl Shared {
 
     /// Gives a call what its method's config says, or says that there is none yet.
     pub(super) fn settle(&self, request: &mut Request<Body>) {
-        match &*self.settings.borrow() {
-            Some(config) => config.apply(request),
-            None => {
-                request.extensions_mut().insert(Unsettled(Instant::now()));
-            }
-        }
+        let call = match &*self.settings.borrow() {
+            Some(config) => config.per_call(request),
+            None => PerCall {
+                unsettled: Some(Instant::now()),
+                ..PerCall::default()
+            },
+        };
+        request.extensions_mut().insert(call);
     }
 
     /// The same for a call that has waited since `begun`, from when its timeouts count.
     pub(super) fn settle_late(&self, request: &mut Request<Body>, begun: Instant) {
-        if let Some(config) = &*self.settings.borrow() {
-            config.apply(request);
-        }
+        let config = self.settings.borrow();
+        let call = config.as_ref().map(|config| config.per_call(request));
+        drop(config);
+        request.extensions_mut().insert(call.unwrap_or_default());
         let headers = request.headers_mut();
         let timeout = headers.get(GRPC_TIMEOUT).map(HeaderValue::as_bytes);
         if let Some(timeout) = timeout.and_then(parse_timeout) {

@@ -20,6 +20,7 @@ use super::body::{self, Side, is_cancelled};
 use super::held::Held;
 use super::timeout::{self, Timeout};
 use super::{Deadline, exceeded};
+use crate::per_call::PerCall;
 
 /// Holds every call of a channel to its deadline. See the [module](super).
 ///
@@ -273,7 +274,7 @@ where
                     if *waited {
                         timeout::write(deadline.remaining(), request.headers_mut());
                     }
-                    request.extensions_mut().insert(deadline);
+                    PerCall::set_deadline(request.extensions_mut(), deadline);
                     if !request.body().is_end_stream() {
                         request = request.map(|body| {
                             let (upload, body) = Held::upload(body, deadline);

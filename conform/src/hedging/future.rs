@@ -12,6 +12,7 @@ use tonic::codegen::{Body as HttpBody, Bytes, Service, StdError};
 use super::HedgingPolicy;
 use super::hedged::Hedged;
 use crate::attempts::{Call, IsAttempt, Settings};
+use crate::per_call::PerCall;
 
 pin_project! {
     /// The response of [`Hedging`](super::Hedging).
@@ -50,7 +51,8 @@ where
     ) -> Self {
         let extensions = request.extensions();
         let own = extensions.get::<Arc<HedgingPolicy>>();
-        let policy = own.or(settings.policy.as_ref()).cloned();
+        let configured = PerCall::of(extensions).and_then(|call| call.hedging.as_ref());
+        let policy = own.or(configured).or(settings.policy.as_ref()).cloned();
         let state = match policy {
             Some(policy) if extensions.get::<IsAttempt>().is_none() => {
                 let hedged = Box::new(Hedged::new(inner, Call::new(request, settings), policy));

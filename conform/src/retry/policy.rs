@@ -1,10 +1,18 @@
 //! `retryPolicy` of a service config.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::Code;
 
-use crate::attempts::{Codes, InvalidPolicy, MOST_ATTEMPTS};
+use crate::attempts::{Codes, InvalidPolicy, MOST_ATTEMPTS, Policy};
+use crate::per_call::PerCall;
+
+impl Policy for RetryPolicy {
+    fn configured(call: &PerCall) -> Option<Arc<Self>> {
+        call.retry.clone()
+    }
+}
 
 /// Which calls are made again, how often, and after which pause: gRFC A6, "Retry Policy".
 #[derive(Clone, Debug, PartialEq)]

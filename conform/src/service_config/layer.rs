@@ -11,6 +11,8 @@ use tower::Layer;
 use super::{Attempts, MethodConfig, ServiceConfig};
 use crate::hedging::HedgingPolicy;
 use crate::message_limit::CallLimits;
+#[cfg(feature = "channel")]
+use crate::per_call::PerCall;
 use crate::retry::RetryPolicy;
 use crate::wait_for_ready::WaitForReady;
 
@@ -83,6 +85,33 @@ impl ServiceConfig {
     }
 }
 
+impl ServiceConfig {
+    /// The same for a call on a channel, whose layers look for it in one place.
+    #[cfg(feature = "channel")]
+    pub(crate) fn per_call<B>(&self, request: &mut Request<B>) -> PerCall {
+        let method = self.method(request.uri().path());
+        if let Some(timeout) = method.and_then(|method| method.timeout.as_ref()) {
+            timeout.shorten(request.headers_mut());
+        }
+        let method = method.map(|method| &**method);
+        let attempts = method.and_then(|method| method.attempts.as_ref());
+        let attempts = attempts.filter(|_| !has_own_policy(request.extensions()));
+        let (retry, hedging) = match attempts {
+            Some(Attempts::Retry(policy)) => (Some(policy.clone()), None),
+            Some(Attempts::Hedging(policy)) => (None, Some(policy.clone())),
+            None => (None, None),
+        };
+        PerCall {
+            waits_for_ready: method.and_then(MethodConfig::wait_for_ready) == Some(true),
+            limits: method.map(MethodConfig::limits).unwrap_or_default(),
+            retry,
+            hedging,
+            throttle: self.throttle().cloned(),
+            ..PerCall::default()
+        }
+    }
+}
+
 impl MethodConfig {
     fn apply<B>(&self, request: &mut Request<B>) {
         if let Some(timeout) = &self.timeout {
@@ -111,9 +140,7 @@ impl MethodConfig {
 
 impl Attempts {
     fn apply(&self, extensions: &mut Extensions) {
-        let has_own = extensions.get::<Arc<RetryPolicy>>().is_some()
-            || extensions.get::<Arc<HedgingPolicy>>().is_some();
-        if has_own {
+        if has_own_policy(extensions) {
             return;
         }
         match self {
@@ -121,6 +148,12 @@ impl Attempts {
             Self::Hedging(policy) => extensions.insert(policy.clone()).map(drop),
         };
     }
+}
+
+/// Whether the caller says how the call is made more than once.
+fn has_own_policy(extensions: &Extensions) -> bool {
+    extensions.get::<Arc<RetryPolicy>>().is_some()
+        || extensions.get::<Arc<HedgingPolicy>>().is_some()
 }
 
 fn insert_new<T: Clone + Send + Sync + 'static>(
