@@ -54,7 +54,7 @@ pub(crate) struct Shared {
     id: u64,
     address: Address,
     wanted: Notify,
-    connection: Mutex<Option<Connection>>,
+    connection: Mutex<Option<Slot>>,
     /// A call has found that its connection takes no more calls.
     refused: Notify,
 }
@@ -66,6 +66,17 @@ pub(crate) struct Connection {
     pub(crate) number: u64,
     pub(crate) channel: Channel,
 }
+
+/// The connection of a subchannel.
+struct Slot {
+    connection: Connection,
+    /// Clones of its channel that no call has. Making one allocates twice.
+    idle: Vec<Channel>,
+}
+
+/// How many of them are kept. A call has one for no longer than it waits for a place in its queue.
+#[cfg_attr(not(feature = "channel"), allow(dead_code))]
+const MOST_IDLE: usize = 16;
 
 impl Subchannel {
     /// A subchannel whose connections `task` makes.
@@ -103,7 +114,18 @@ impl Subchannel {
     /// The connection, if there is one that takes calls.
     #[cfg_attr(not(feature = "channel"), allow(dead_code))]
     pub(crate) fn connection(&self) -> Option<Connection> {
-        self.shared.slot().clone()
+        let slot = self.shared.slot();
+        slot.as_ref().map(|slot| slot.connection.clone())
+    }
+
+    /// The same for one call, which gives it back when it has used it.
+    #[cfg_attr(not(feature = "channel"), allow(dead_code))]
+    pub(crate) fn lend(&self) -> Option<Connection> {
+        let mut slot = self.shared.slot();
+        let Slot { connection, idle } = slot.as_mut()?;
+        let number = connection.number;
+        let channel = idle.pop().unwrap_or_else(|| connection.channel.clone());
+        Some(Connection { number, channel })
     }
 
     /// What knows the connection, without keeping the subchannel.
@@ -189,30 +211,36 @@ impl Shared {
         let mut slot = self.slot();
         // What was said of the one before.
         let _ = self.refused.notified().now_or_never();
-        *slot = Some(connection);
+        let idle = Vec::new();
+        *slot = Some(Slot { connection, idle });
+    }
+
+    /// What was lent, of the connection with this number.
+    pub(crate) fn give_back(&self, number: u64, channel: Channel) {
+        let mut slot = self.slot();
+        let slot = slot
+            .as_mut()
+            .filter(|slot| slot.connection.number == number);
+        if let Some(slot) = slot.filter(|slot| slot.idle.len() < MOST_IDLE) {
+            slot.idle.push(channel);
+        }
     }
 
     /// This connection takes no more calls. Says whether it did.
     pub(crate) fn gone(&self, number: u64) -> bool {
-        let mut slot = self.slot();
-        if (slot.as_ref()).is_none_or(|connection| connection.number != number) {
-            return false;
-        }
-        let connection = slot.take();
-        drop(slot);
-        drop(connection);
-        true
+        let gone = self.slot().take_if(|slot| slot.connection.number == number);
+        gone.is_some()
     }
 
     /// A call has found that this connection takes no more calls.
     pub(crate) fn refused(&self, number: u64) {
         let mut slot = self.slot();
-        if (slot.as_ref()).is_some_and(|connection| connection.number == number) {
-            let connection = slot.take();
+        let gone = slot.take_if(|slot| slot.connection.number == number);
+        if gone.is_some() {
             self.refused.notify_one();
-            drop(slot);
-            drop(connection);
         }
+        drop(slot);
+        drop(gone);
     }
 
     /// Waits until a call has found that the connection takes no more calls.
@@ -220,7 +248,7 @@ impl Shared {
         self.refused.notified().await;
     }
 
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Connection>> {
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Slot>> {
         // Nothing here panics while it is held.
         self.connection
             .lock()

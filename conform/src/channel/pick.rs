@@ -101,8 +101,8 @@ fn ask(published: &Published, request: &Request<Body>) -> Answer {
 
 fn go(picked: Picked, request: &Request<Body>) -> Answer {
     let (subchannel, on_end) = picked.into_parts();
-    let ending = Ending::new(on_end, request.extensions().get().copied());
-    match subchannel.connection() {
+    let ending = Ending::new(on_end, PerCall::deadline(request.extensions()));
+    match subchannel.lend() {
         Some(connection) => Answer::Go(Placed {
             channel: connection.channel,
             sent: Sent {
@@ -224,6 +224,7 @@ impl Future for PickFuture {
                     };
                     let Placed { mut channel, sent } = placed;
                     let response = channel.call(request);
+                    sent.subchannel.give_back(sent.number, channel);
                     let sent = Some(sent);
                     state.set(Step::Called { response, sent });
                 }
