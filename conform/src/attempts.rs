@@ -3,14 +3,12 @@
 use std::error::Error;
 use std::fmt;
 use std::iter;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 #[cfg(feature = "hedging")]
 use std::task::Waker;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::Body as HttpBody;
 use tonic::body::Body;
 use tonic::codegen::http::request::Parts;
 use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
@@ -22,12 +20,15 @@ use crate::per_call::PerCall;
 use crate::replay::{BufferLimits, Memory, Replay, Running};
 use crate::status::{Reach, code_in, reach};
 
+mod counted;
 mod head;
 mod throttle;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use self::counted::Count;
+use self::counted::Counted;
 use self::head::Head;
 pub use self::throttle::Throttle;
 
@@ -154,8 +155,12 @@ pub(crate) enum Pushback {
     Stop,
 }
 
-/// Reads an answer. An error that has no status becomes one, as a stub would do it.
-pub(crate) fn read<B, E>(answer: Result<Response<B>, E>) -> (Answer, Meaning)
+/// Reads an answer. An error that has no status becomes one, as a stub would do it. If the call is
+/// committed to it, its end is yet to be counted by `count`.
+pub(crate) fn read<B, E>(
+    answer: Result<Response<B>, E>,
+    count: impl FnOnce() -> Option<Count>,
+) -> (Answer, Meaning)
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<StdError>,
@@ -163,8 +168,12 @@ where
 {
     match answer {
         Ok(response) => {
-            let response = response.map(Body::new);
             let meaning = meaning(&response);
+            let count = count().filter(|_| meaning == Meaning::Committed);
+            let response = response.map(|inner| match count {
+                Some(count) => Body::new(Counted::new(inner, count)),
+                None => Body::new(inner),
+            });
             (Ok(response), meaning)
         }
         Err(error) => {
@@ -188,7 +197,7 @@ fn is_dropped(error: &(dyn Error + 'static)) -> bool {
     iter::successors(Some(error), |&error| error.source()).any(|error| error.is::<NoRetry>())
 }
 
-fn meaning(response: &Response<Body>) -> Meaning {
+fn meaning<B: HttpBody>(response: &Response<B>) -> Meaning {
     let headers = response.headers();
     match code_in(headers) {
         Some(Code::Ok) => Meaning::Ok,
@@ -329,21 +338,10 @@ impl<P: Policy> Call<P> {
         }
     }
 
-    /// The answer of the attempt that the call is committed to.
-    pub(crate) fn committed(&self, answer: Answer, failures: Codes) -> Answer {
-        let Some(throttle) = &self.throttle else {
-            return answer;
-        };
-        answer.map(|response| {
-            let throttle = throttle.clone();
-            response.map(|inner| {
-                Body::new(Counted {
-                    inner,
-                    throttle: Some(throttle),
-                    failures,
-                })
-            })
-        })
+    /// Counts the end of an answer that the call is committed to, if there are tokens to count.
+    pub(crate) fn count(&self, failures: Codes) -> Option<Count> {
+        let throttle = self.throttle.clone()?;
+        Some(Count { throttle, failures })
     }
 
     pub(crate) fn has_expired(&self) -> bool {
@@ -356,55 +354,4 @@ fn deadline(head: &Parts) -> Option<Deadline> {
     let timeout = head.headers.get(TIMEOUT)?;
     let deadline = PerCall::deadline(&head.extensions);
     deadline.or_else(|| Deadline::after(parse_timeout(timeout.as_bytes())?))
-}
-
-/// A body whose end counts: gRFC A6, "Throttling Retry Attempts and Hedged RPCs".
-struct Counted {
-    inner: Body,
-    throttle: Option<Throttle>,
-    failures: Codes,
-}
-
-impl Counted {
-    fn count(&mut self, code: Code, pushback: Pushback) {
-        let Some(throttle) = self.throttle.take() else {
-            return;
-        };
-        if code == Code::Ok {
-            throttle.succeeded();
-        } else if self.failures.contains(code) || pushback == Pushback::Stop {
-            throttle.failed();
-        }
-    }
-}
-
-impl HttpBody for Counted {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
-        match &frame {
-            Some(Ok(frame)) => {
-                if let Some(trailers) = frame.trailers_ref() {
-                    let code = code_in(trailers).unwrap_or(Code::Unknown);
-                    self.count(code, pushback(trailers));
-                }
-            }
-            Some(Err(status)) => self.count(status.code(), Pushback::None),
-            None => self.count(Code::Unknown, Pushback::None),
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
 }

@@ -72,7 +72,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http_body_util::BodyExt;
 use pin_project_lite::pin_project;
 use tonic::Status;
 use tonic::body::Body;
@@ -81,6 +80,7 @@ use tonic::codegen::{Body as HttpBody, Bytes, Service, StdError};
 use tower::Layer;
 
 mod connection;
+mod corrected;
 mod http;
 mod on_end;
 mod text;
@@ -91,6 +91,7 @@ pub(crate) mod tests;
 pub use self::connection::{NotSent, never_sent};
 #[cfg(feature = "retry")]
 pub(crate) use self::connection::{Reach, reach};
+pub(crate) use self::corrected::Corrected;
 pub use self::http::code_from_http;
 pub use self::on_end::OnEnd;
 #[cfg(any(feature = "metrics", feature = "retry"))]
@@ -206,10 +207,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(match self.project().state.project() {
-            StateProj::Called { response } => match ready!(response.poll(cx)) {
-                Ok(response) => Ok(corrected_response(response)),
-                Err(error) => Err(corrected(error.into())),
-            },
+            StateProj::Called { response } => {
+                let answer = correct(ready!(response.poll(cx)));
+                answer.map(|response| response.map(Body::new))
+            }
             StateProj::Failed { error } => match error.take() {
                 Some(error) => Err(corrected(error)),
                 None => return Poll::Pending,
@@ -218,22 +219,17 @@ where
     }
 }
 
-fn corrected_response<B>(response: Response<B>) -> Response<Body>
+/// What a call is answered, corrected.
+pub(crate) fn correct<B, E>(
+    answer: Result<Response<B>, E>,
+) -> Result<Response<Corrected<B>>, StdError>
 where
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<StdError>,
+    E: Into<StdError>,
 {
-    if let Some(status) = http::status_of(&response) {
-        return status.into_http();
-    }
-    response.map(|body| {
-        Body::new(body.map_err(|error| {
-            let status = Status::from_error(error.into());
-            match connection::verdict(&status) {
-                Some(verdict) => caused(verdict, Arc::new(status)),
-                None => status,
-            }
-        }))
+    let response = answer.map_err(|error| corrected(error.into()))?;
+    Ok(match http::status_of(&response) {
+        Some(status) => status.into_http(),
+        None => response.map(Corrected::new),
     })
 }
 

@@ -37,25 +37,27 @@ impl Head {
     }
 }
 
-/// Headers in a slice, which is one allocation where a map has two.
+/// Headers in a vector, which is one allocation where a map has two.
 struct Copy {
     method: Method,
     uri: Uri,
     version: Version,
-    headers: Box<[(HeaderName, HeaderValue)]>,
+    headers: Vec<(HeaderName, HeaderValue)>,
     extensions: Extended,
 }
 
 impl Copy {
     fn of(head: &Parts) -> Self {
-        let headers = head.headers.iter();
+        // The map doesn't tell an iterator's collector how many there are.
+        let mut headers = Vec::with_capacity(head.headers.len());
+        for (name, value) in &head.headers {
+            headers.push((name.clone(), value.clone()));
+        }
         Self {
             method: head.method.clone(),
             uri: head.uri.clone(),
             version: head.version,
-            headers: headers
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect(),
+            headers,
             extensions: Extended::of(&head.extensions),
         }
     }

@@ -20,10 +20,9 @@ use crate::deadline::{ClientDeadline, ClientDeadlineFuture, ClientDeadlineLayer}
 use crate::hedging::{Hedging, HedgingLayer};
 use crate::message_limit::{ClientMessageLimit, ClientMessageLimitLayer};
 use crate::retry::{BufferLimits, Retry, RetryLayer};
-use crate::status::{ClientStatus, ClientStatusLayer};
 
 type Stack = ClientDeadline<Late<Configured>>;
-type Configured = ClientMessageLimit<Hedging<Retry<ClientStatus<Picks>>>>;
+type Configured = ClientMessageLimit<Hedging<Retry<Picks>>>;
 
 /// A channel to a target: see the [module](super). Give it to a stub in place of tonic's.
 ///
@@ -42,7 +41,7 @@ impl Channel {
     }
 
     pub(super) fn new(shared: Arc<Shared>, buffers: BufferLimits) -> Self {
-        let picks = ClientStatusLayer::new().layer(Picks::new(shared.clone()));
+        let picks = Picks::new(shared.clone());
         let retry = RetryLayer::new().buffer(buffers).layer(picks);
         let hedging = HedgingLayer::new().buffer(buffers).layer(retry);
         // The service config's limits are each call's own.

@@ -23,8 +23,12 @@ use crate::connectivity::State;
 use crate::deadline::Deadline;
 use crate::per_call::PerCall;
 use crate::retry::NoRetry;
-use crate::status::{Reach, reach};
+use crate::status::{self, Corrected, Reach, reach};
 use crate::wait_for_ready::WaitForReady;
+
+/// What comes over a connection, with the status that the specification asks for. The layer of `status`
+/// would put it into a box, which is for the layer above to do.
+pub(super) type Replies = Corrected<WithEnd>;
 
 /// Sends each call to the connection that the picker says.
 #[derive(Clone, Debug)]
@@ -39,7 +43,7 @@ impl Picks {
 }
 
 impl Service<Request<Body>> for Picks {
-    type Response = Response<WithEnd>;
+    type Response = Response<Replies>;
     type Error = StdError;
     type Future = PickFuture;
 
@@ -185,9 +189,18 @@ pin_project! {
 }
 
 impl Future for PickFuture {
-    type Output = Result<Response<WithEnd>, StdError>;
+    type Output = Result<Response<Replies>, StdError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_answer(cx).map(status::correct)
+    }
+}
+
+impl PickFuture {
+    fn poll_answer(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<WithEnd>, StdError>> {
         let mut state = self.project().state;
         loop {
             match state.as_mut().project() {

@@ -9,7 +9,7 @@ use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{Body as HttpBody, Bytes, Service, StdError};
 
 use super::HedgingPolicy;
-use crate::attempts::{self, Answer, Call, Meaning};
+use crate::attempts::{self, Answer, Call, Codes, Meaning};
 use crate::replay::Running;
 
 pin_project! {
@@ -55,6 +55,7 @@ where
     pub(super) fn poll<B>(
         self: Pin<&mut Self>,
         call: &mut Call<HedgingPolicy>,
+        failures: Codes,
         context: &mut Context<'_>,
     ) -> Poll<Option<(Answer, Meaning)>>
     where
@@ -84,7 +85,7 @@ where
                     }
                 },
             };
-            let (answer, meaning) = attempts::read(answer);
+            let (answer, meaning) = attempts::read(answer, || call.count(failures));
             this.response.set(None);
             if !call.is_made_again(meaning) {
                 return Poll::Ready(Some((answer, meaning)));

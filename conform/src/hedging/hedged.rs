@@ -141,7 +141,11 @@ where
         self.running.retain(|attempt| !attempt.is_over());
         let mut place = 0;
         while let Some(attempt) = self.running.get_mut(place) {
-            let Poll::Ready(ended) = attempt.as_mut().poll(&mut self.call, context) else {
+            let Poll::Ready(ended) =
+                attempt
+                    .as_mut()
+                    .poll(&mut self.call, self.policy.non_fatal, context)
+            else {
                 place += 1;
                 continue;
             };
@@ -153,7 +157,7 @@ where
             let (code, pushback) = match meaning {
                 Meaning::Committed => {
                     attempt.as_mut().commit();
-                    return Some(self.call.committed(answer, self.policy.non_fatal));
+                    return Some(answer);
                 }
                 Meaning::Ok => {
                     attempt.as_mut().commit();

@@ -149,14 +149,14 @@ impl Attempts {
         B::Error: Into<StdError>,
         E: Into<StdError>,
     {
-        let (answer, meaning) = attempts::read(answer);
+        let (answer, meaning) = attempts::read(answer, || self.call.count(self.codes()));
         if self.call.is_made_again(meaning) {
             return Next::Attempt;
         }
         let (code, pushback) = match meaning {
             Meaning::Committed => {
                 running.into_iter().for_each(Running::commit);
-                return Next::Done(self.call.committed(answer, self.codes()));
+                return Next::Done(answer);
             }
             Meaning::Ok => {
                 running.into_iter().for_each(Running::commit);
