@@ -234,7 +234,6 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let refused = Refused::default();
         let own: CallLimits = request.extensions().get().copied().unwrap_or_default();
         let configured = PerCall::of(request.extensions()).map(|call| call.limits);
         let own = own.and(configured.unwrap_or_default());
@@ -242,17 +241,21 @@ where
             incoming: Some(self.limits.incoming),
             outgoing: self.limits.outgoing,
         });
+        let mut end = End::Error;
         let request = match limits.outgoing {
             Some(limit) => request.map(|body| {
-                let end = End::Told(refused.clone());
-                LimitedBody::limit(body, limit, end)
+                end = End::Told(Refused::default());
+                LimitedBody::limit(body, limit, end.clone())
             }),
             None => request,
         };
+        // The response has to tell too why the request has ended. Else there may be nothing to look
+        // for: no message is longer than its prefix can say.
+        let is_limited = |limit: &usize| limits.outgoing.is_some() || *limit < u32::MAX as usize;
         MessageLimitFuture {
             inner: self.inner.call(request),
-            limit: limits.incoming,
-            end: End::Told(refused),
+            limit: limits.incoming.filter(is_limited),
+            end,
         }
     }
 }
