@@ -131,8 +131,9 @@
 //! 7. **The connection**: a tonic `Channel` that is one connection and never another. tonic's own
 //!    reconnecting is kept out: when and where to connect is the policy's business.
 //!
-//! A request's extensions carry what one layer tells another, such as
-//! [`WaitForReady`](crate::wait_for_ready::WaitForReady). A caller can set them too, for one call.
+//! A caller says what holds for one call in the request's extensions, as for the layers that stand
+//! alone: [`WaitForReady`](crate::wait_for_ready::WaitForReady), for example. That counts more than the
+//! config.
 //!
 //! # What is shared
 //!
@@ -154,6 +155,39 @@
 //! here. Its attempts keep the [connection backoff protocol]: 1 s from the beginning of one to that of
 //! the next, then 1.6 times as much each time, up to 120 s, each give or take a fifth; it begins anew
 //! after a success. A GOAWAY takes a connection out of the choice at once, and the calls on it run on.
+//!
+//! # What a call costs
+//!
+//! The target was 15 µs and two allocations more than on tonic's bare channel, beside the body's buffer.
+//! This prints a table of both, for the smallest call over loopback while nothing fails:
+//!
+//! ```console
+//! $ cargo run --release -p conform --example channel_cost
+//! ```
+//!
+//! With all of it configured a call takes about a fifth longer than a bare one, which is within the
+//! target. The allocations aren't: there are 12 more than the 69 of a bare call, its server's among
+//! them. At first there were 38 more. A test keeps them at 12.
+//!
+//! | part | at first | now | for what |
+//! |---|---|---|---|
+//! | config | 9 | 1 | what it says of the call, for all layers, in one extension of the request |
+//! | deadline | 8 | 4 | what both bodies share, the task that drops them on time, a box for each body |
+//! | limits, both | 3 | 3 | a box for each body; where the request says why it has ended |
+//! | retry | 14 | 3 | the body's buffer: what the attempts share, and a box; a copy of the head |
+//! | pick, status | 4 | 1 | a box for the replies, which the throttle looks into too |
+//!
+//! A channel without a config pays for the first line and the last two: 5 in place of 15. What is left
+//! can't go without giving something up:
+//!
+//! * A layer hands a body to the next one in a box, so that it may stand between any two others, or be
+//!   left out.
+//! * hyper polls no body while it waits for the reader to open the window. So somebody else has to drop
+//!   what a call holds at its deadline, which is a task.
+//! * A transparent retry may follow any attempt, also one without a policy, and tonic's channel keeps
+//!   the request that it's given. The copy is made before.
+//!
+//! A pick takes as long among a thousand backends as among two: the example prints that too.
 //!
 //! # What it can't do
 //!
