@@ -44,6 +44,7 @@ pub(crate) struct PerCall {
 
 impl PerCall {
     /// Of a call on a channel; `None` if a layer stands alone.
+    #[cfg(any(feature = "message_limit", feature = "retry"))]
     pub(crate) fn of(extensions: &Extensions) -> Option<&Self> {
         extensions.get()
     }

@@ -3,7 +3,7 @@
 use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 use http_body::{Body as HttpBody, Frame};
 #[cfg(any(feature = "cancel", test))]
@@ -74,13 +74,13 @@ impl HttpBody for Ending {
     ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
         let this = &mut *self;
         let frame = Pin::new(&mut this.upload).poll_frame(context);
-        match &mut this.end {
-            End::Polled(end) if frame.is_pending() => {
-                ready!(end.as_mut().poll(context));
-                Pin::new(&mut this.upload).poll_frame(context)
-            }
-            _ => frame,
+        if let End::Polled(end) = &mut this.end
+            && frame.is_pending()
+            && end.as_mut().poll(context).is_ready()
+        {
+            return Pin::new(&mut this.upload).poll_frame(context);
         }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
