@@ -248,6 +248,12 @@ impl Shared {
         self.refused.notified().await;
     }
 
+    /// How many handles wait to be lent.
+    #[cfg(all(test, feature = "channel"))]
+    pub(crate) fn idle(&self) -> usize {
+        self.slot().as_ref().map_or(0, |slot| slot.idle.len())
+    }
+
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Slot>> {
         // Nothing here panics while it is held.
         self.connection

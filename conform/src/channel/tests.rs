@@ -20,6 +20,7 @@ use crate::wait_for_ready::WaitForReady;
 
 mod control;
 mod outlier;
+mod own;
 mod pick;
 mod subchannel;
 #[cfg(feature = "credentials")]

@@ -7,7 +7,7 @@ use tokio::time::{Instant, advance};
 use super::super::connect::Connect;
 use super::super::subchannel::{Connecting, Event, Task};
 use super::*;
-use crate::balance::{Shared, Subchannel, SubchannelState};
+use crate::balance::{Connection, Shared, Subchannel, SubchannelState};
 
 /// An attempt to connect: who has the other end says how it goes.
 struct Attempt {
@@ -190,4 +190,29 @@ async fn a_subchannel_ends_with_its_last_handle() {
     let mut attempt = attempt;
     soon(attempt.result.closed()).await;
     assert!(it.events.recv().await.is_none());
+}
+
+#[tokio::test]
+async fn handles_of_a_connection_are_lent_again_while_it_is_there() {
+    let made = |number| Connection {
+        number,
+        channel: connection(),
+    };
+    let address = Address::Tcp(([127, 0, 0, 1], 1).into());
+    let subchannel = Subchannel::new(1, address, |shared| shared.connected(made(1)));
+    let shared = subchannel.clone().into_shared();
+    let lent: Vec<_> = (0..20).map(|_| subchannel.lend().unwrap()).collect();
+    assert_eq!(shared.idle(), 0);
+    for Connection { number, channel } in lent {
+        shared.give_back(number, channel);
+    }
+    assert_eq!(shared.idle(), 16, "not all of a busy moment's");
+    let old = subchannel.lend().unwrap();
+    assert_eq!(shared.idle(), 15);
+    // It has another connection when that one comes back.
+    shared.connected(made(2));
+    shared.give_back(old.number, old.channel);
+    assert_eq!(shared.idle(), 0);
+    assert!(shared.gone(2));
+    assert!(subchannel.lend().is_none());
 }
