@@ -1,16 +1,17 @@
-"""Retries and hedging by one service config: conform's channel, grpcio and grpc-js against the same server."""
+"""Retries and hedging by one service config: conform's channel, grpcio and grpc-js against the same servers."""
 
 # server: none
 
 import json
-import os
 import pathlib
 import random
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
-import grpc
-from shared import ROOT, Unexpected, case, done, expect
+from attempts_grpcio import GrpcioServer
+from clients import all_clients, call
+from shared import Unexpected, case, done, expect
 
 HERE = pathlib.Path(__file__).parent
 
@@ -26,6 +27,7 @@ RETRY = {
         },
     }],
 }
+THROTTLED = {**RETRY, "retryThrottling": {"maxTokens": 6, "tokenRatio": 0.7}}
 SLOWER = {
     "methodConfig": [{
         "name": [{}],
@@ -50,10 +52,11 @@ HEDGING = {
 }
 
 # What an attempt may meet. 14 is UNAVAILABLE, 8 RESOURCE_EXHAUSTED, 13 INTERNAL, 3 INVALID_ARGUMENT.
+AFTER_HEADERS = ["headers:14", "message:14"]
 ANSWERS = [
-    "ok", "fail:14", "fail:14", "fail:8", "fail:13", "fail:3", "push:14:5", "push:14:-1", "headers:14", "message:14"
+    "ok", "fail:14", "fail:14", "fail:8", "fail:13", "fail:3", "push:14:5", "push:14:-1", *AFTER_HEADERS
 ]
-CONNECTIONS = ["cut", "goaway"]
+CONNECTIONS = ["cut", "cut-headers", "cut-message", "goaway"]
 
 
 def main():
@@ -62,28 +65,38 @@ def main():
     def scripts(actions, count, longest):
         return [",".join(chance.choices(actions, k=chance.randint(1, longest))) for _ in range(count)]
 
-    with Server() as server:
-        compare(server, "retries", RETRY, scripts(ANSWERS + CONNECTIONS, 150, 5), [ours, grpcio, grpc_js])
+    hangs = ["hang", "fail:14,hang", "push:14:5,fail:8,hang", "fail:14,fail:14,fail:14,hang"]
+    with all_clients() as clients:
+        compare(clients, NodeServer, "retries", RETRY, scripts(ANSWERS + CONNECTIONS, 150, 5) + hangs)
+        # What each call leaves of the tokens decides over those that follow. gRFC A6, "Throttling Retry Attempts and
+        # Hedged RPCs": a call that fails after its headers counts too. Not for grpc-js.
+        with_grpcio = {name: clients[name] for name in ("conform", "grpcio")}
+        without_grpcio = {name: clients[name] for name in ("conform", "grpc-js")}
+        throttled = scripts([*ANSWERS, *["ok"] * 6], 100, 3)
+        compare(with_grpcio, NodeServer, "retries that are throttled", THROTTLED, throttled)
+        throttled = scripts([it for it in ANSWERS if it not in AFTER_HEADERS] + ["ok"] * 4, 100, 3)
+        compare(without_grpcio, NodeServer, "retries that are throttled", THROTTLED, throttled)
         # gRFC A6, "Transparent Retries": a refused stream is sent again once, and not as an attempt. grpcio takes
         # it for one.
         refused = scripts([*ANSWERS, "refuse", "refuse", "refuse"], 50, 5)
-        compare(server, "streams that are refused", RETRY, refused, [ours, grpc_js])
-        # Only failures hedge: the delay is longer than a busy machine takes for an answer.
-        compare(server, "hedging", HEDGING, scripts(ANSWERS, 100, 4), [ours, grpc_js])
-        alone(server)
+        compare(without_grpcio, NodeServer, "streams that are refused", RETRY, refused)
+        # grpcio doesn't hedge. And only failures do here: the delay is longer than a busy machine takes for an answer.
+        compare(without_grpcio, NodeServer, "hedging", HEDGING, scripts(ANSWERS, 100, 4))
+        on_grpcio = scripts([*ANSWERS, "push:14:soon", "goaway"], 60, 5) + hangs
+        compare(clients, GrpcioServer, "retries of a grpcio server", RETRY, on_grpcio)
+        compare(without_grpcio, GrpcioServer, "hedging to a grpcio server", HEDGING, scripts(ANSWERS, 40, 4))
+        alone(clients["conform"])
     done()
 
 
-def alone(server):
+def alone(conform):
     """Where the others differ from gRFC A6, and in what none of them can be seen to agree."""
     with case("a pushback that is no number ends the retries: gRFC A6, \"Pushback\""):
-        codes = ours(server.address, json.dumps(RETRY), "soon-", [{"call": "soon", "script": "push:14:soon"}])
         # grpc-js overlooks it, and grpcio makes INTERNAL of it.
-        expect(({"soon": 14}, [None]), (codes, server.previous("soon-soon")))
+        (got,), _ = attempts(conform, NodeServer, RETRY, ["push:14:soon"])
+        expect((14, [None]), got)
     with case("each wait lies within the jitter of its backoff: gRFC A6, \"Exponential Backoff\""):
-        calls = [{"call": f"wait-{number}", "script": "fail:14,fail:14,fail:14"} for number in range(20)]
-        ours(server.address, json.dumps(SLOWER), "gaps-", calls)
-        each = [server.times(f"gaps-{call['call']}") for call in calls]
+        _, each = attempts(conform, NodeServer, SLOWER, ["fail:14,fail:14,fail:14"] * 20)
         for number, backoff in enumerate([50, 100, 150]):
             waits = [times[number + 1] - times[number] for times in each]
             # The server looks a moment later, and on a busy machine much later: so not each is held to the longest.
@@ -91,39 +104,48 @@ def alone(server):
                 raise Unexpected(f"waits from {min(waits):.1f} ms on for a backoff of {backoff} ms")
 
 
-def compare(server, what, config, scripts, clients):
+def compare(clients, begin, what, config, scripts):
     """Each client makes the same calls; all of them get the same, and look the same to the server."""
-    calls = [{"call": f"{what}-{number}", "script": script} for number, script in enumerate(scripts)]
-    results = {}
-    for client in clients:
-        name = client.__name__
-        codes = client(server.address, json.dumps(config), f"{name}-", calls)
-        results[name] = {
-            call["call"]: (codes.get(call["call"]), server.previous(f"{name}-{call['call']}")) for call in calls
-        }
-    for client in clients[1:]:
-        name = client.__name__
-        with case(f"{len(calls)} calls with {what}: what conform's channel does, {name} does too"):
-            differences = [
-                f"{call['script']}: conform {results['ours'][call['call']]}, {name} {results[name][call['call']]}"
-                for call in calls
-                if results["ours"][call["call"]] != results[name][call["call"]]
-            ]
+    with ThreadPoolExecutor() as pool:
+        running = {name: pool.submit(attempts, client, begin, config, scripts) for name, client in clients.items()}
+    ours, *others = clients
+    for name in others:
+        with case(f"{len(scripts)} calls with {what}: what {ours}'s channel does, {name} does too"):
+            both = zip(scripts, running[ours].result()[0], running[name].result()[0])
+            different = [it for it in both if it[1] != it[2]]
+            differences = [f"{script}: {ours} {mine}, {name} {theirs}" for script, mine, theirs in different]
             if differences:
                 raise Unexpected(f"{len(differences)} differ: " + "; ".join(differences[:12]))
 
 
-class Server:
+def attempts(client, begin, config, scripts):
+    """Makes a call for each script, one after another. Gives the code of each with the headers that say how many
+    attempts there were before; and when each attempt came, in milliseconds."""
+    with begin() as server:
+        client.do("open", channel=server.address, target=f"ipv4:{server.address}", config=json.dumps(config))
+        calls = []
+        for number, script in enumerate(scripts):
+            # Those that hang run together: nothing else happens to them.
+            seconds = 2 if "hang" in script else 5
+            calls.append(call(client, server.address, seconds=seconds, call=str(number), script=script))
+            if "hang" not in script:
+                calls[-1].result()
+        codes = [it.result()["code"] for it in calls]
+        client.do("close", channel=server.address)
+    seen = [[attempt for attempt in server.seen if attempt["call"] == str(number)] for number in range(len(scripts))]
+    previous = [[attempt["previous"] for attempt in each] for each in seen]
+    return list(zip(codes, previous)), [[attempt.get("at") for attempt in each] for each in seen]
+
+
+class NodeServer:
     """The server of scripts, and what it has seen."""
 
     def __enter__(self):
-        words = ["node", str(HERE / "attempts_server.mjs")]
-        self.process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
-        )
+        words = ["node", HERE / "attempts_server.mjs"]
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
         self.address = json.loads(self.process.stdout.readline())["address"]
         self.seen = []
-        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader = threading.Thread(target=self.read)
         self.reader.start()
         return self
 
@@ -131,53 +153,10 @@ class Server:
         for line in self.process.stdout:
             self.seen.append(json.loads(line))
 
-    def previous(self, call):
-        """The header of each attempt that says how many there were before."""
-        return [attempt["previous"] for attempt in self.seen if attempt["call"] == call]
-
-    def times(self, call):
-        """When each attempt came, in milliseconds."""
-        return [attempt["at"] for attempt in self.seen if attempt["call"] == call]
-
     def __exit__(self, *_):
         self.process.stdin.close()
         self.process.wait(10)
-
-
-def by_lines(words, calls):
-    """A client in a program of its own: a line for each call, in and out."""
-    lines = "".join(json.dumps(call) + "\n" for call in calls)
-    ended = subprocess.run(words, input=lines, capture_output=True, encoding="utf-8", timeout=120)
-    if ended.returncode != 0:
-        raise RuntimeError(ended.stderr)
-    answers = [json.loads(line) for line in ended.stdout.splitlines()]
-    return {answer["call"]: answer["code"] for answer in answers}
-
-
-def ours(address, config, prefix, calls):
-    build = ["cargo", "build", "--quiet", "-p", "conform", "--example", "attempts"]
-    subprocess.run(build, cwd=ROOT, check=True)
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    return by_lines([target / "debug" / "examples" / "attempts", address, config, prefix], calls)
-
-
-def grpc_js(address, config, prefix, calls):
-    return by_lines(["node", HERE / "attempts_client.mjs", address, config, prefix], calls)
-
-
-def grpcio(address, config, prefix, calls):
-    options = (("grpc.service_config", config), ("grpc.enable_retries", 1), ("grpc.enable_http_proxy", 0))
-    codes = {}
-    with grpc.insecure_channel(address, options) as channel:
-        method = channel.unary_unary("/test.Test/Call")
-        for call in calls:
-            metadata = (("call", prefix + call["call"]), ("script", call["script"]))
-            try:
-                method(b"", metadata=metadata, timeout=5)
-                codes[call["call"]] = 0
-            except grpc.RpcError as error:
-                codes[call["call"]] = error.code().value[0]
-    return codes
+        self.reader.join()
 
 
 main()

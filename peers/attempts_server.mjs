@@ -22,6 +22,12 @@ function answers(stream, code, messages) {
   stream.end();
 }
 
+/** The connection ends once this has arrived: the answer to a ping says so. */
+function cutsAfter(stream, says) {
+  says();
+  stream.session.ping(() => stream.session.destroy());
+}
+
 const actions = {
   ok: (stream) => answers(stream, 0, 1),
   fail: (stream, code) => ends(stream, code),
@@ -31,6 +37,12 @@ const actions = {
   refuse: (stream) => stream.close(http2.constants.NGHTTP2_REFUSED_STREAM),
   reset: (stream) => stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR),
   cut: (stream) => stream.session.destroy(),
+  'cut-headers': (stream) => cutsAfter(stream, () => stream.respond(begin)),
+  'cut-message': (stream) => cutsAfter(stream, () => {
+    stream.respond(begin);
+    stream.write(MESSAGE);
+  }),
+  hang: () => {},
   goaway: (stream) => {
     // Nothing above the stream before this one was looked at. Node can't say so of the first.
     if (stream.id > 1) stream.session.goaway(http2.constants.NGHTTP2_NO_ERROR, stream.id - 2);
