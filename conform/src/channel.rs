@@ -127,7 +127,8 @@
 //!    waits for the next picker. If it says *fail*, the call ends with UNAVAILABLE, or waits if it is to
 //!    [wait for ready](crate::wait_for_ready).
 //! 6. **[Status](crate::status).** What tonic and hyper say of a broken connection becomes
-//!    UNAVAILABLE, before anything above looks at it.
+//!    UNAVAILABLE, before anything above looks at it. [Details](crate::error_details) of an error
+//!    that are malformed are taken away.
 //! 7. **The connection**: a tonic `Channel` that is one connection and never another. tonic's own
 //!    reconnecting is kept out: when and where to connect is the policy's business.
 //!

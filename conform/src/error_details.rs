@@ -164,7 +164,7 @@ where
     Response::from_parts(head, Body::new(body))
 }
 
-fn sanitize_map(headers: &mut HeaderMap) {
+pub(crate) fn sanitize_map(headers: &mut HeaderMap) {
     let Some(value) = headers.get(&DETAILS) else {
         return;
     };

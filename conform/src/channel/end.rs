@@ -13,6 +13,7 @@ use tonic::{Code, Status};
 
 use crate::balance::CallEnd;
 use crate::deadline::Deadline;
+use crate::error_details::sanitize_map;
 use crate::status::code_in;
 
 type OnEnd = Box<dyn FnOnce(&CallEnd<'_>) + Send>;
@@ -29,8 +30,10 @@ impl Ending {
         Self { on_end, deadline }
     }
 
-    /// Waits for the call's end in its response.
-    pub(super) fn watch(mut self, response: Response<Body>) -> Response<WithEnd> {
+    /// Waits for the call's end in its response. Details of an error that are malformed, with which a
+    /// stub would panic, are taken away.
+    pub(super) fn watch(mut self, mut response: Response<Body>) -> Response<WithEnd> {
+        sanitize_map(response.headers_mut());
         if code_in(response.headers()).is_some() {
             self.trailers(response.headers());
         }
@@ -85,10 +88,11 @@ impl HttpBody for WithEnd {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        match &frame {
+        let mut frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &mut frame {
             Some(Ok(frame)) => {
-                if let Some(trailers) = frame.trailers_ref() {
+                if let Some(trailers) = frame.trailers_mut() {
+                    sanitize_map(trailers);
                     self.ending.trailers(trailers);
                 }
             }
