@@ -9,14 +9,15 @@
 //!   isn't gRPC's: what its HTTP status stands for ([http-grpc-status-mapping.md];
 //!   PROTOCOL-HTTP2, *Responses*).
 //! * An answer with a status, or a stream that the server has reset: what the server says
-//!   (PROTOCOL-HTTP2, *Errors*).
+//!   (PROTOCOL-HTTP2, *Errors*), also if the message isn't UTF-8 (*Responses*).
 //!
 //! # What tonic 0.14.9 does
 //!
 //! A connection that breaks in the middle of a call is UNKNOWN, INTERNAL or CANCELLED, after
 //! what part of hyper noticed it first; a retry that looks for UNAVAILABLE, as [gRPC's guide to
 //! retries] asks, misses all three. A timeout is CANCELLED. An error page of a proxy is read as
-//! a message, and is INTERNAL, "invalid compression flag: 60" (`<`), whatever its HTTP status.
+//! a message, and is INTERNAL, "invalid compression flag: 60" (`<`), whatever its HTTP status. A
+//! status whose message isn't UTF-8 is UNKNOWN, and the message is lost.
 //!
 //! # Example
 //!
@@ -82,6 +83,7 @@ use tower::Layer;
 mod connection;
 mod corrected;
 mod http;
+mod message;
 mod on_end;
 mod text;
 
@@ -226,10 +228,13 @@ pub(crate) fn correct<B, E>(
 where
     E: Into<StdError>,
 {
-    let response = answer.map_err(|error| corrected(error.into()))?;
+    let mut response = answer.map_err(|error| corrected(error.into()))?;
     Ok(match http::status_of(&response) {
         Some(status) => status.into_http(),
-        None => response.map(Corrected::new),
+        None => {
+            message::make_readable(response.headers_mut());
+            response.map(Corrected::new)
+        }
     })
 }
 

@@ -9,6 +9,7 @@ use pin_project_lite::pin_project;
 use tonic::Status;
 use tonic::codegen::{Bytes, StdError};
 
+use super::message::make_readable;
 use super::{caused, connection};
 
 pin_project! {
@@ -48,7 +49,12 @@ where
         let Some(inner) = self.project().inner.as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let frame = ready!(inner.poll_frame(context));
+        let mut frame = ready!(inner.poll_frame(context));
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            make_readable(trailers);
+        }
         Poll::Ready(frame.map(|frame| frame.map_err(corrected)))
     }
 

@@ -52,3 +52,14 @@ async fn malformed_details_of_an_error_do_not_panic_the_caller() {
         assert!(status.details().is_empty());
     }
 }
+
+// PROTOCOL-HTTP2, "Responses", *Status-Message*: whoever can't decode it must not throw it away.
+#[tokio::test]
+async fn a_message_that_is_no_utf_8_leaves_the_code_as_it_is() {
+    const END: &[(&str, &[u8])] = &[("grpc-status", b"5"), ("grpc-message", b"no%ff")];
+    for in_trailers in [false, true] {
+        let status = status_from(&ending(END, in_trailers).await).await;
+        assert_eq!(status.code(), Code::NotFound);
+        assert_eq!(status.message(), "no\u{fffd}");
+    }
+}
