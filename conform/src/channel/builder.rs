@@ -9,7 +9,7 @@ use tonic::transport::Endpoint;
 
 use super::Published;
 use super::calls::Channel;
-use super::connect::Connector;
+use super::connect::{Connector, patient};
 use super::control::Policies;
 use super::run::Run;
 use super::shared::Shared;
@@ -149,6 +149,7 @@ impl ChannelBuilder {
         let scheme = if self.is_tls { "https" } else { "http" };
         let mut endpoint = Endpoint::from_shared(format!("{scheme}://{authority}"))
             .map_err(|_| BuildError(format!("{authority:?} can't be an authority")))?;
+        endpoint = patient(endpoint);
         for configure in self.configure {
             endpoint =
                 configure(endpoint).map_err(|error| said(crate::status::explain(&*error)))?;

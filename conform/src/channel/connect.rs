@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -32,6 +33,22 @@ pub(super) trait Connect: Send + Sync + 'static {
         number: u64,
         ended: oneshot::Sender<()>,
     ) -> BoxFuture<'static, Result<Channel, Status>>;
+}
+
+/// How many streams that were broken off here, by a deadline or a hedge that lost for example, a
+/// connection remembers: what the server still sends on them is overlooked. What comes on one that is
+/// forgotten is a fault of the server's, and after 1024 such faults in the life of a connection h2
+/// ends it, with all its calls. h2 remembers 50, for a second, which a client that is busy exceeds.
+const REMEMBERED_STREAMS: usize = 4096;
+
+/// For how long it remembers them.
+const REMEMBERED_FOR: Duration = Duration::from_secs(5);
+
+/// Settings of an endpoint for a channel that breaks off many calls.
+pub(super) fn patient(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .http2_max_concurrent_reset_streams(REMEMBERED_STREAMS)
+        .http2_reset_stream_duration(REMEMBERED_FOR)
 }
 
 /// Connects to addresses, with one endpoint's settings.
