@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -45,12 +46,12 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// The policy isn't known, or says what is wrong with its config.
+    /// The policy isn't known, or says what is wrong with its config, or panics.
     pub fn policy(&self, name: &str, config: &Value) -> Result<Chosen, String> {
         let builder = self.builders.get(name);
         let builder = builder.ok_or_else(|| format!("{name:?} is no policy that is known"))?;
-        let policy = builder
-            .parse_with(config, self)
+        let policy = catch_unwind(AssertUnwindSafe(|| builder.parse_with(config, self)))
+            .unwrap_or_else(|_| Err("it has panicked".into()))
             .map_err(|why| format!("{name}: {why}"))?;
         Ok(Chosen {
             name: name.to_owned(),

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,6 +12,7 @@ use tonic::Status;
 
 use super::Published;
 use super::connect::Connect;
+use super::run::guarded;
 use super::subchannel::{Connecting, Event, Task};
 use crate::balance::{
     Call, Chosen, Control, Pick, Picker, Policy, Subchannel, SubchannelState, WeakSubchannel,
@@ -86,7 +86,8 @@ impl Policies {
         chosen: &Chosen,
         health: Option<&str>,
     ) -> Result<(), String> {
-        let health = health.filter(|_| chosen.config().health_checks());
+        let checks_health = || guarded(|| chosen.config().health_checks()).unwrap_or(true);
+        let health = health.filter(|_| checks_health());
         let is_new = (self.next.as_ref().or(self.current.as_ref())).is_none_or(|running| {
             running.is_broken
                 || running.chosen != *chosen
@@ -192,7 +193,8 @@ impl Policies {
         let is_better = next.state().is_some_and(|state| state != State::Connecting);
         let is_missed = (self.current.as_ref()).is_some_and(|it| it.state() == Some(State::Ready));
         if is_better || !is_missed {
-            self.current = self.next.take();
+            let before = mem::replace(&mut self.current, self.next.take());
+            guarded(|| drop(before));
         }
     }
 
@@ -214,7 +216,7 @@ impl Policies {
 
 impl Running {
     fn new(chosen: Chosen, environment: Environment) -> Self {
-        let policy = catch_unwind(AssertUnwindSafe(|| chosen.config().build()));
+        let policy = guarded(|| chosen.config().build());
         let mut running = Self {
             chosen,
             policy: Box::new(Broken),
@@ -228,8 +230,8 @@ impl Running {
             },
         };
         match policy {
-            Ok(policy) => running.policy = policy,
-            Err(_) => running.broke(),
+            Some(policy) => running.policy = policy,
+            None => running.broke(),
         }
         running
     }
@@ -240,8 +242,7 @@ impl Running {
 
     /// Runs a method of the policy. One that panics is taken away.
     fn run<T>(&mut self, method: impl FnOnce(&mut dyn Policy, &mut Means) -> T) -> Option<T> {
-        let run = AssertUnwindSafe(|| method(&mut *self.policy, &mut self.means));
-        let result = catch_unwind(run).ok();
+        let result = guarded(|| method(&mut *self.policy, &mut self.means));
         if result.is_none() {
             self.broke();
         }
@@ -256,7 +257,7 @@ impl Running {
         self.means.published = Some((State::TransientFailure, Arc::new(Failing(status))));
         // Dropping it may panic too.
         let policy = mem::replace(&mut self.policy, Box::new(Broken));
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(policy)));
+        guarded(|| drop(policy));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The task of a channel.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
@@ -42,8 +43,8 @@ impl Run {
             tokio::select! {
                 delivery = updates.next(), if is_resolving => match delivery {
                     Some(delivery) => {
-                        let is_used = self.resolved(delivery.update);
-                        delivery.verdict.give(is_used);
+                        let is_used = guarded(|| self.resolved(delivery.update));
+                        delivery.verdict.give(is_used == Some(true));
                     }
                     // It has nothing more to say. What it has said holds.
                     None => is_resolving = false,
@@ -51,7 +52,7 @@ impl Run {
                 () = self.policies.event() => {}
                 () = self.wanted.notified() => self.policies.connect(),
             }
-            self.publish(&updates);
+            guarded(|| self.publish(&updates));
         }
     }
 
@@ -105,4 +106,10 @@ impl Run {
             self.published.send_replace(published);
         }
     }
+}
+
+/// Runs what may come to the code of somebody else's policy, or of what it has made, if only to drop
+/// it. `None` if that panics, which must not end the channel.
+pub(super) fn guarded<T>(step: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(step)).ok()
 }

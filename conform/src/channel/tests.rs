@@ -19,6 +19,7 @@ use crate::testing::{Served, call, peer, replies, serve, soon, unary};
 use crate::wait_for_ready::WaitForReady;
 
 mod control;
+mod foreign;
 mod hostile;
 mod outlier;
 mod own;
