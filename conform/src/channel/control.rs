@@ -204,6 +204,15 @@ impl Policies {
         Some(Published { state, picker })
     }
 
+    /// Whether calls have been told that already.
+    pub(super) fn says(&self, known: &Published) -> bool {
+        let current = self.current.as_ref();
+        let said = current.and_then(|running| running.means.published.as_ref());
+        said.is_some_and(|(state, picker)| {
+            *state == known.state && Arc::ptr_eq(picker, &known.picker)
+        })
+    }
+
     /// Whether a policy has asked for the resolver since the last question.
     pub(super) fn take_re_resolve(&mut self) -> bool {
         let mut is_wanted = false;

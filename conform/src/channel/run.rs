@@ -40,6 +40,7 @@ impl Run {
         let mut updates = UpdatesReceiver::spawn(resolver);
         let mut is_resolving = true;
         loop {
+            let mut is_news = true;
             tokio::select! {
                 delivery = updates.next(), if is_resolving => match delivery {
                     Some(delivery) => {
@@ -50,9 +51,13 @@ impl Run {
                     None => is_resolving = false,
                 },
                 () = self.policies.event() => {}
-                () = self.wanted.notified() => self.policies.connect(),
+                () = self.wanted.notified() => {
+                    self.policies.connect();
+                    // Whoever hears the same again asks again.
+                    is_news = !self.policies.says(&self.published.borrow());
+                }
             }
-            guarded(|| self.publish(&updates));
+            guarded(|| self.publish(&updates, is_news));
         }
     }
 
@@ -97,11 +102,11 @@ impl Run {
         }
     }
 
-    fn publish(&mut self, updates: &UpdatesReceiver) {
+    fn publish(&mut self, updates: &UpdatesReceiver, is_news: bool) {
         if self.policies.take_re_resolve() {
             updates.ask();
         }
-        if let Some(published) = self.policies.published() {
+        if let Some(published) = self.policies.published().filter(|_| is_news) {
             // Also if it's the same: calls that found their connection gone look again.
             self.published.send_replace(published);
         }

@@ -130,3 +130,20 @@ async fn a_policy_that_panics_wherever_it_is_ends_no_channel() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_policy_that_stays_idle_is_not_told_to_connect_all_the_time() {
+    let fleet = Manual::new("fleet");
+    fleet.set(backends([&named("one").await]).config(FOREIGN));
+    let policy = Foreign::new("");
+    let connects = policy.connects.clone();
+    let channel = with_policy(&fleet, policy);
+    let waiting = tokio::spawn(async move { answer(&channel).await });
+    until(|| connects.load(Ordering::SeqCst) > 0).await;
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    let connects = connects.load(Ordering::SeqCst);
+    assert!(connects <= 2, "{connects}");
+    assert!(!waiting.is_finished());
+}
