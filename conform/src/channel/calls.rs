@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
+use tokio::task::coop::{Coop, cooperative};
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{Service, StdError};
@@ -83,7 +84,7 @@ impl Service<Request<Body>> for Channel {
     fn call(&mut self, mut request: Request<Body>) -> ChannelFuture {
         self.shared.settle(&mut request);
         ChannelFuture {
-            response: self.stack.call(request),
+            response: cooperative(self.stack.call(request)),
         }
     }
 }
@@ -91,8 +92,10 @@ impl Service<Request<Body>> for Channel {
 pin_project! {
     /// The response of a [`Channel`].
     pub struct ChannelFuture {
+        // One that fails at once has waited for nothing: a caller that tries again and again would
+        // keep its thread from the task that connects.
         #[pin]
-        response: ClientDeadlineFuture<Late<Configured>>,
+        response: Coop<ClientDeadlineFuture<Late<Configured>>>,
     }
 }
 

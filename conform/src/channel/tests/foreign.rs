@@ -1,5 +1,7 @@
 //! Policies of others that panic where nobody expects it, or never get on; callers that never pause.
 
+use std::sync::atomic::AtomicBool;
+
 use serde_json::Value;
 
 use super::*;
@@ -146,4 +148,19 @@ async fn a_policy_that_stays_idle_is_not_told_to_connect_all_the_time() {
     let connects = connects.load(Ordering::SeqCst);
     assert!(connects <= 2, "{connects}");
     assert!(!waiting.is_finished());
+}
+
+#[tokio::test]
+async fn a_caller_that_never_pauses_lets_others_run() {
+    let fleet = Manual::new("fleet");
+    fleet.set(Update::failed(Status::not_found("nobody")));
+    let channel = channel(&fleet, "{}");
+    assert_eq!(answer(&channel).await, Err(Code::NotFound));
+    let has_run = Arc::new(AtomicBool::new(false));
+    let other = has_run.clone();
+    tokio::spawn(async move { other.store(true, Ordering::SeqCst) });
+    for _ in 0..1000 {
+        assert_eq!(answer(&channel).await, Err(Code::NotFound));
+    }
+    assert!(has_run.load(Ordering::SeqCst));
 }
