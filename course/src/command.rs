@@ -45,6 +45,8 @@ impl<'a> Command<'a> {
             ["help" | "--help" | "-h"] => Ok(Self::Help),
             ["exercises", ref which @ ..] => Ok(Self::Exercises(one_or_all(course, which)?)),
             ["check", ref which @ ..] => Ok(Self::Check(one_or_all(course, which)?)),
+            // What belongs to no lesson.
+            ["peers", "00"] => Ok(Self::Peers(&[])),
             ["peers", ref which @ ..] => Ok(Self::Peers(one_or_all(course, which)?)),
             ["new"] => Err("`cargo course new` needs the name of a folder, like ../greeter".into()),
             ["new", folder] => Ok(Self::New(folder.to_owned())),

@@ -1,6 +1,7 @@
 //! Scripts in `peers` that hold, that don't, and that can't be run.
 
 use super::*;
+use crate::command::Command;
 use crate::peers::script::{Language, Script};
 use crate::peers::tools::Tools;
 use crate::peers::{run, scripts};
@@ -114,6 +115,24 @@ fn a_case_that_fails_and_a_script_that_says_nothing_are_problems() {
         let (code, out) = ran(&fixture, &tools);
         assert!(code == 1 && out.contains(complaint), "{out}");
     }
+}
+
+#[test]
+fn scripts_of_the_whole_course_run_with_all_others_or_alone() {
+    let fixture = Fixture::new();
+    for file in ["00_a.mjs", "01_b.mjs", "clients.mjs"] {
+        fixture.write(&format!("peers/{file}"), "");
+    }
+    let names = |words: &[&str]| {
+        let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+        let Ok(Command::Peers(lessons)) = Command::parse(&fixture.course, &words) else {
+            panic!("not a command for peers");
+        };
+        let scripts = scripts(&fixture.course, lessons).unwrap();
+        scripts.into_iter().map(|it| it.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&["peers"]), ["00_a.mjs", "01_b.mjs"]);
+    assert_eq!(names(&["peers", "00"]), ["00_a.mjs"]);
 }
 
 #[test]
