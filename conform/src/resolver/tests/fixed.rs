@@ -179,6 +179,11 @@ fn what_a_scheme_cannot_use_gives_one_sentence() {
     for (text, reason) in rows {
         assert_eq!(refusal(&schemes, text), reason, "{text}");
     }
+    // RFC 1035, section 2.3.4: so long, and the dot at the end doesn't count.
+    for longest in ["a".repeat(63), format!("{}b.", "a.".repeat(126))] {
+        let target = schemes.target(&longest).unwrap();
+        assert!(schemes.build(&target).is_ok(), "{longest}");
+    }
     let addresses = |number: u32| {
         let addresses = (1..=number).map(|ip| std::net::Ipv4Addr::from(ip).to_string());
         format!("ipv4:{}", addresses.collect::<Vec<_>>().join(","))
