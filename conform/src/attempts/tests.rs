@@ -102,6 +102,29 @@ fn each_code_is_in_its_own_set() {
         }
     }
     assert!(Codes::default().is_empty());
+    // gRFC A6, "Validation of retryPolicy", has nothing against a code that is listed twice.
+    let twice: Codes = [Code::Aborted, Code::Aborted].into_iter().collect();
+    assert!(twice.contains(Code::Aborted));
+}
+
+#[test]
+fn a_body_that_counts_is_as_long_as_the_one_inside() {
+    let counted = |inner: Body| {
+        let throttle = Throttle::new(1, 1).unwrap();
+        let failures = Codes::default();
+        counted::Counted::new(inner, counted::Count { throttle, failures })
+    };
+    let body = counted(Body::new(http_body_util::Full::new(Bytes::from("reply"))));
+    assert_eq!(
+        (body.is_end_stream(), body.size_hint().exact()),
+        (false, Some(5))
+    );
+    assert!(counted(Body::empty()).is_end_stream());
+}
+
+#[test]
+fn a_call_that_was_dropped_says_so() {
+    assert_eq!(NoRetry.to_string(), "the call was dropped on purpose");
 }
 
 /// An extension of the caller's own.

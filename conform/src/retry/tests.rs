@@ -7,6 +7,7 @@ use super::*;
 use crate::attempts::tests::script::{Act, Script, call, refused, request};
 
 mod buffer;
+mod deadline;
 mod loopback;
 mod model;
 mod policy;

@@ -144,6 +144,36 @@ impl Service<Request<Body>> for Script {
     }
 }
 
+/// Takes calls only when the script is so old.
+#[derive(Clone)]
+pub(crate) struct ReadyAt(pub(crate) Duration, pub(crate) Script);
+
+impl Service<Request<Body>> for ReadyAt {
+    type Response = Response<Body>;
+    type Error = StdError;
+    type Future = BoxFuture<Response<Body>, StdError>;
+
+    fn poll_ready(
+        &mut self,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), StdError>> {
+        let left = self.0.saturating_sub(self.1.0.begun.elapsed());
+        if left.is_zero() {
+            return self.1.poll_ready(context);
+        }
+        let waker = context.waker().clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(left).await;
+            waker.wake();
+        });
+        std::task::Poll::Pending
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        self.1.call(request)
+    }
+}
+
 fn text(value: &HeaderValue) -> String {
     value.to_str().unwrap().to_owned()
 }

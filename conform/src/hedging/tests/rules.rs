@@ -3,7 +3,8 @@
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::deadline::ClientDeadlineLayer;
+use crate::attempts::tests::script::ReadyAt;
+use crate::deadline::{ClientDeadlineLayer, parse_timeout};
 use crate::retry::RetryLayer;
 
 /// Calls a server that does `acts`: how the call ended, and after how many milliseconds.
@@ -222,6 +223,16 @@ async fn each_attempt_is_told_the_time_that_is_left_and_none_outlives_it() {
         .collect();
     assert_eq!(timeouts, ["25m", "15000000n", "5000000n"]);
     assert_eq!(script.dropped(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_waited_to_be_taken_is_told_the_time_that_is_left() {
+    let script = Script::new([Act::Ok], &refused().await);
+    let channel = hedge(2).layer(ReadyAt(millis(5), script.clone()));
+    call(channel, request(Some("25m"))).await;
+    let told = script.seen().remove(0).timeout.unwrap();
+    let told = parse_timeout(told.as_bytes()).unwrap();
+    assert!((millis(19)..=millis(20)).contains(&told), "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]
