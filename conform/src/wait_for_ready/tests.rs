@@ -453,3 +453,19 @@ async fn those_who_waited_for_an_attempt_hear_of_its_failure() {
     }
     assert_eq!(begin.elapsed(), SECOND / 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_as_long_as_without_the_layer() {
+    let full = http_body_util::Full::new(Bytes::from_static(b"request"));
+    for (body, length) in [(Body::new(full), 7), (Body::empty(), 0)] {
+        let is_empty = length == 0;
+        let measures = service_fn(move |request: Request<Body>| async move {
+            let body = request.into_body();
+            assert_eq!(body.size_hint().exact(), Some(length));
+            assert_eq!(body.is_end_stream(), is_empty);
+            Ok::<_, StdError>(Response::new(Body::empty()))
+        });
+        let channel = WaitForReadyLayer::new().layer(measures);
+        channel.oneshot(Request::new(body)).await.unwrap();
+    }
+}
