@@ -185,6 +185,9 @@ fn a_ratio_has_three_decimals_and_the_rest_is_cut_off() {
     assert_eq!(ratio(json!(1)), 1000);
     assert_eq!(ratio(json!(12.25)), 12_250);
     assert_eq!(ratio(json!(1e300)), u32::MAX);
+    // A zero may have a sign.
+    let nothing = json!({ "retryThrottling": { "maxTokens": 1, "tokenRatio": -0.0 } });
+    assert!(why(nothing).contains("must be a number of at least 0.001"));
     assert_eq!(tokens(json!(1), json!(1)).max_tokens, 1);
     assert_eq!(tokens(json!(2.0), json!(1)).max_tokens, 2);
 }
@@ -318,4 +321,15 @@ fn what_is_nested_too_deep_is_refused() {
 fn a_config_of_the_largest_size_is_read() {
     let text = format!("{{}}{}", " ".repeat(MAX_SIZE - 2));
     assert!(read(&text).is_ok());
+}
+
+#[test]
+fn without_a_registry_the_policies_are_those_of_conform() {
+    let parse = |name: &str| {
+        let config = json!({ "loadBalancingConfig": [{ name: {} }] });
+        ServiceConfig::parse(&config.to_string())
+    };
+    let config = parse("pick_first").unwrap();
+    assert_eq!(config.load_balancing().unwrap().name(), "pick_first");
+    assert!(parse("ours").is_err());
 }
