@@ -353,7 +353,6 @@ enum Family {
 impl Family {
     fn of(address: &Address) -> Self {
         match address {
-            Address::Tcp(address) if address.is_ipv4() => Self::V4,
             Address::Tcp(address) => match address.ip().to_canonical() {
                 std::net::IpAddr::V4(_) => Self::V4,
                 std::net::IpAddr::V6(_) => Self::V6,

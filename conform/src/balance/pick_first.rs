@@ -105,8 +105,7 @@ impl PickFirst {
     fn shuffle(&mut self, backends: &mut [Arc<Backend>]) {
         backends.sort_by_cached_key(|backend| {
             // The greatest u^(1 / weight) comes first, so the least of these logarithms.
-            let chance = 1.0 - self.rng.f64();
-            let key = chance.ln().abs() / weight(backend) as f64;
+            let key = self.rng.f64().ln().abs() / weight(backend) as f64;
             // Numbers from 0 on have the order of their bits.
             key.to_bits()
         });

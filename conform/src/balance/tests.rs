@@ -103,3 +103,15 @@ fn named(name: &str, config: serde_json::Value) -> FakeChannel {
 fn refused(name: &str, config: serde_json::Value) -> String {
     Registry::new().policy(name, &config).unwrap_err()
 }
+
+#[test]
+fn what_is_shown_says_where_it_goes() {
+    let mut channel = named("round_robin", json!({}));
+    channel.resolved(&backends([1])).unwrap();
+    connect(&mut channel, [1]);
+    let subchannel = "Subchannel { id: 1, address: Tcp(127.0.0.1:1), .. }";
+    let picked = format!("Use(Picked {{ subchannel: {subchannel}, .. }})");
+    assert_eq!(format!("{:?}", pick(&mut channel)), picked);
+    let shown = "FakeChannel { state: Some(Ready), subchannels: [Tcp(127.0.0.1:1)], .. }";
+    assert_eq!(format!("{channel:?}"), shown);
+}

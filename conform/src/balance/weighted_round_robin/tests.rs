@@ -66,8 +66,11 @@ fn each_field_of_the_config_is_read() {
     assert_eq!(expiration, Duration::new(60, 1));
     assert_eq!(config.update_period, SECOND * 2);
     assert_eq!(config.rules.error_utilization_penalty, 0.5);
-    let none = parse(json!({"errorUtilizationPenalty": 0})).unwrap();
-    assert_eq!(none.rules.error_utilization_penalty, 0.0);
+    // proto3 JSON may write a number as text.
+    for (penalty, expected) in [(json!(0), 0.0), (json!("1.5"), 1.5)] {
+        let config = parse(json!({ "errorUtilizationPenalty": penalty })).unwrap();
+        assert_eq!(config.rules.error_utilization_penalty, expected);
+    }
 }
 
 // "Values less than 100ms are capped at 100ms"
