@@ -155,11 +155,15 @@ async fn a_server_reports_for_calls_that_write_nothing() {
         Ok(tonic::Response::new(request.into_inner()))
     });
     let server = ServerMetrics::new();
-    server.application_utilization(1.5).eps(0.5);
+    server
+        .cpu_utilization(0.5)
+        .application_utilization(1.5)
+        .eps(0.5);
     let served = serve(ServerOrcaLayer::new().server(&server), echo).await;
     let reply = post(served.address, framed(b"")).await.unwrap();
     let report = report_from(&reply.trailers).unwrap();
     assert_eq!((report.application_utilization, report.eps), (1.5, 0.5));
+    assert_eq!(report.cpu_utilization, 0.5);
 }
 
 #[tokio::test]
@@ -251,10 +255,27 @@ fn a_report_that_is_too_large_is_not_read() {
         ..Default::default()
     };
     let mut trailers = HeaderMap::new();
-    for (length, is_read) in [(12_000, true), (13_000, false)] {
+    let is_too_large = |length: &usize| encoded(&large(*length)).len() > MAX_REPORT;
+    let too_large = (12_000..).find(is_too_large).unwrap();
+    for (length, is_read) in [(too_large - 1, true), (too_large, false)] {
         trailers.insert(REPORT_TRAILER, encoded(&large(length)));
         assert_eq!(report_from(&trailers).is_some(), is_read, "{length}");
     }
+}
+
+#[test]
+fn what_is_shown_names_its_type() {
+    let layer = ClientOrcaLayer::on_report(drop);
+    assert_eq!(format!("{layer:?}"), "ClientOrcaLayer { .. }");
+    let channel = layer.layer("channel");
+    assert_eq!(
+        format!("{channel:?}"),
+        r#"ClientOrca { inner: "channel", .. }"#
+    );
+    assert_eq!(
+        format!("{:?}", ServerMetrics::new()),
+        "ServerMetrics { .. }"
+    );
 }
 
 #[test]
