@@ -1,7 +1,6 @@
 //! Makes one connection, and tells when it takes no more calls.
 
 use std::error::Error;
-use std::fmt;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -139,14 +138,6 @@ impl Connector {
             #[cfg(not(unix))]
             Address::Unix(_) => Err(format!("{address} can't be connected to here").into()),
         }
-    }
-}
-
-impl fmt::Debug for Connector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connector")
-            .field("endpoint", &self.endpoint)
-            .finish_non_exhaustive()
     }
 }
 

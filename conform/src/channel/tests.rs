@@ -441,6 +441,16 @@ async fn a_new_config_from_the_resolver_is_taken_and_a_bad_one_is_refused() {
     }
     fleet.set(backends([&one, &two]).config(ROUND_ROBIN));
     soon(async { while answer(&channel).await.unwrap() == first {} }).await;
+    // What it says of methods is taken too.
+    let small = r#"{
+        "loadBalancingConfig": [{ "round_robin": {} }],
+        "methodConfig": [{ "name": [{}], "maxRequestMessageBytes": 1 }]
+    }"#;
+    fleet.set(backends([&one, &two]).config(small));
+    let is_small = async { while answer(&channel).await != Err(Code::ResourceExhausted) {} };
+    soon(is_small).await;
+    fleet.set(backends([&one, &two]).config(ROUND_ROBIN));
+    soon(async { while answer(&channel).await.is_err() {} }).await;
 
     let mut refused = fleet.refused();
     let before = *refused.borrow_and_update();
@@ -575,6 +585,51 @@ async fn a_backend_that_is_ill_gets_no_calls_where_the_config_asks_for_that() {
     fleet_of_two[0].1.set("test.Test", ServingStatus::Serving);
     let recovered = soon(calls(&channel, WaitForReady(true))).await;
     assert_eq!(recovered.unwrap().get_ref(), "one");
+}
+
+/// gRFC A17: CONNECTING until the backend has said how it is.
+#[tokio::test]
+async fn a_backend_that_says_nothing_of_its_health_is_not_ready() {
+    const CONFIG: &str = r#"{
+        "loadBalancingConfig": [{ "round_robin": {} }],
+        "healthCheckConfig": { "serviceName": "test.Test" }
+    }"#;
+    let (asked, mut watches) = tokio::sync::mpsc::unbounded_channel();
+    let silent = crate::testing::h2_peer(move |request, respond| {
+        asked.send(request.uri().path().to_owned()).unwrap();
+        async move {
+            let _kept = (request, respond);
+            std::future::pending().await
+        }
+    });
+    let silent = silent.await;
+    let fleet = Manual::new("fleet");
+    fleet.set(backends([&silent]));
+    let channel = channel(&fleet, CONFIG);
+    channel.connect();
+    let path = soon(watches.recv()).await;
+    assert_eq!(path.as_deref(), Some("/grpc.health.v1.Health/Watch"));
+    let mut state = channel.state();
+    let ready = state.wait_for(State::Ready);
+    let ready = tokio::time::timeout(Duration::from_millis(100), ready).await;
+    assert!(ready.is_err());
+    assert_eq!(channel.state().get(), State::Connecting);
+}
+
+#[test]
+fn what_is_shown_says_how_it_stands() {
+    let builder = Channel::builder("ipv4:127.0.0.1:1");
+    let shown = r#"ChannelBuilder { target: "ipv4:127.0.0.1:1", .. }"#;
+    assert_eq!(format!("{builder:?}"), shown);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let _inside = runtime.enter();
+    let mut channel = builder.connect_lazy().unwrap();
+    assert_eq!(format!("{channel:?}"), "Channel { state: Idle, .. }");
+    assert_eq!(format!("{:?}", channel.state()), "States(Idle)");
+    let call = tower::Service::call(&mut channel, Request::default());
+    assert_eq!(format!("{call:?}"), "ChannelFuture { .. }");
 }
 
 #[cfg(unix)]

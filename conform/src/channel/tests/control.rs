@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
 use tonic::codegen::http::HeaderMap;
 
 use super::super::connect::Connect;
@@ -34,6 +35,7 @@ impl Connect for Nowhere {
 struct Puppet {
     publishes: State,
     panics: bool,
+    wakes_after: Option<Duration>,
     log: Arc<Mutex<Vec<String>>>,
 }
 
@@ -54,6 +56,9 @@ impl Policy for Puppet {
     fn resolved(&mut self, backends: &[Backend], control: &mut dyn Control) -> Result<(), String> {
         self.note(&format!("resolved {}", backends.len()));
         assert!(!self.panics, "boom");
+        if let Some(time) = self.wakes_after {
+            control.wake_at(Instant::now() + time);
+        }
         let state = self.publishes;
         control.publish(
             state,
@@ -74,6 +79,10 @@ impl Policy for Puppet {
 
     fn connect(&mut self, _: &mut dyn Control) {
         self.note("connect");
+    }
+
+    fn woken(&mut self, _: &mut dyn Control) {
+        self.note("woken");
     }
 }
 
@@ -100,6 +109,7 @@ impl PolicyBuilder for Puppets {
         Ok(Arc::new(Puppet {
             publishes,
             panics: config["panics"] == true,
+            wakes_after: config["seconds"].as_u64().map(Duration::from_secs),
             log: self.0.clone(),
         }))
     }
@@ -233,4 +243,25 @@ async fn a_policy_that_panics_is_taken_away_until_it_is_told_of_backends_again()
     let good = it.puppet(json!({ "publishes": "READY" }));
     it.policies.resolved(&[backend()], &good, None).unwrap();
     assert_eq!(it.says().unwrap(), "READY");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_is_woken_once_when_its_time_has_come() {
+    let mut it = Fixture::new();
+    let ready = it.puppet(json!({ "publishes": "READY", "seconds": 5 }));
+    it.policies.resolved(&[backend()], &ready, None).unwrap();
+    // The one that is to follow has a time of its own.
+    let connecting = it.puppet(json!({ "publishes": "CONNECTING", "seconds": 3 }));
+    it.policies
+        .resolved(&[backend()], &connecting, None)
+        .unwrap();
+    it.log();
+    let begin = Instant::now();
+    let hour = Duration::from_secs(3600);
+    for seconds in [3, 5] {
+        timeout(hour, it.policies.event()).await.unwrap();
+        assert_eq!(begin.elapsed().as_secs(), seconds);
+        assert_eq!(it.log(), ["woken"]);
+    }
+    assert!(timeout(hour, it.policies.event()).await.is_err());
 }

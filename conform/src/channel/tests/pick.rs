@@ -5,6 +5,7 @@ use tokio::sync::{mpsc, watch};
 use tonic::body::Body;
 use tower::ServiceExt;
 
+use super::super::end::Ending;
 use super::super::pick::Picks;
 use super::super::shared::Shared;
 use super::super::subchannel::Task;
@@ -246,4 +247,20 @@ async fn a_picker_is_told_of_calls_that_are_broken_off_or_never_begin() {
         .await
         .unwrap_err();
     assert_eq!(ends.try_recv().unwrap(), (Some(Code::Unavailable), false));
+}
+
+#[test]
+fn a_response_is_as_long_as_the_servers() {
+    let full = http_body_util::Full::new(Bytes::from_static(b"reply"));
+    for (body, length) in [(Body::new(full), 5), (Body::empty(), 0)] {
+        let response = Ending::default().watch(tonic::codegen::http::Response::new(body));
+        let body = response.into_body();
+        assert_eq!(http_body::Body::size_hint(&body).exact(), Some(length));
+        assert_eq!(http_body::Body::is_end_stream(&body), length == 0);
+    }
+}
+
+#[test]
+fn whom_a_call_tells_is_not_shown() {
+    assert_eq!(format!("{:?}", Ending::default()), "Ending { .. }");
 }

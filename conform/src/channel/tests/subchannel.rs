@@ -11,6 +11,7 @@ use crate::balance::{Connection, Shared, Subchannel, SubchannelState};
 
 /// An attempt to connect: who has the other end says how it goes.
 struct Attempt {
+    number: u64,
     begun: Instant,
     result: oneshot::Sender<Result<tonic::transport::Channel, Status>>,
     ended: oneshot::Sender<()>,
@@ -22,11 +23,12 @@ impl Connect for Scripted {
     fn connect(
         &self,
         _: &Arc<Shared>,
-        _: u64,
+        number: u64,
         ended: oneshot::Sender<()>,
     ) -> BoxFuture<'static, Result<tonic::transport::Channel, Status>> {
         let (result, becomes) = oneshot::channel();
         let attempt = Attempt {
+            number,
             begun: Instant::now(),
             result,
             ended,
@@ -177,6 +179,28 @@ async fn a_connection_that_ends_while_it_is_made_is_not_taken() {
     attempt.ended.send(()).unwrap();
     attempt.result.send(Ok(connection())).unwrap();
     assert_eq!(it.event().await, State::TransientFailure);
+    assert!(it.subchannel.connection().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn news_of_a_connection_from_before_says_nothing_of_the_one_that_there_is() {
+    let mut it = Fixture::new();
+    let mut numbers = Vec::new();
+    let mut endings = Vec::new();
+    for _ in 0..2 {
+        if let Some(ended) = endings.pop() {
+            oneshot::Sender::send(ended, ()).unwrap();
+            assert_eq!(it.event().await, State::Idle);
+        }
+        let attempt = it.attempt().await;
+        attempt.result.send(Ok(connection())).unwrap();
+        assert_eq!(it.event().await, State::Ready);
+        numbers.push(attempt.number);
+        endings.push(attempt.ended);
+    }
+    it.subchannel.lose(numbers[0]);
+    assert!(it.subchannel.connection().is_some());
+    it.subchannel.lose(numbers[1]);
     assert!(it.subchannel.connection().is_none());
 }
 
