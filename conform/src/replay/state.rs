@@ -79,7 +79,7 @@ impl State {
 
     /// What attempt `number` reads next. If the caller has to be asked, `waker` is kept.
     pub(super) fn next(&mut self, number: u64, waker: &Waker) -> Next {
-        let (freed, end) = (self.freed, self.freed + self.kept.len());
+        let end = self.freed + self.kept.len();
         let has_ended = self.has_ended;
         let failure = self.failure.clone();
         let Some(reader) = self.reader(number) else {
@@ -98,9 +98,10 @@ impl State {
             }
             return Next::Ask;
         }
-        let index = reader.next - freed;
+        let index = reader.next;
         reader.next += 1;
         if self.owner.is_none() {
+            // Nothing is freed yet.
             return self.kept.get(index).cloned().map_or(Next::End, Next::Frame);
         }
         // The owner has read what came before.
@@ -182,19 +183,20 @@ impl State {
                 *stopped = reader.waker;
             }
         }
-        let end = self.freed + self.kept.len();
+        // Until now nothing was freed: as many as it has read.
+        let all = self.kept.len();
         let reader = self.reader(number).filter(|reader| !reader.is_gone);
-        let next = reader.map_or(end, |reader| reader.next);
-        self.free(next);
+        let read = reader.map_or(all, |reader| reader.next);
+        self.free(read);
         // What is left is sent and freed soon; it counts no more, nor does what comes.
         memory.give_back(mem::take(&mut self.size));
     }
 
-    /// Frees the frames before `next`.
-    fn free(&mut self, next: usize) {
-        let read = (next - self.freed).min(self.kept.len());
-        self.kept.free(read);
-        self.freed += read;
+    /// Frees the first `count` of those that are kept.
+    fn free(&mut self, count: usize) {
+        let count = count.min(self.kept.len());
+        self.kept.free(count);
+        self.freed += count;
     }
 
     pub(super) fn stop(&mut self, number: u64) {
@@ -207,12 +209,11 @@ impl State {
 
     /// Nobody reads the body of attempt `number` any more.
     pub(super) fn leave(&mut self, number: u64) {
-        let end = self.freed + self.kept.len();
         if let Some(reader) = self.reader(number) {
             reader.is_gone = true;
             reader.waker = None;
             if self.owner.is_some() {
-                self.free(end);
+                self.free(self.kept.len());
             }
         }
     }
