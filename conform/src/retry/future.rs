@@ -220,7 +220,7 @@ impl Attempts {
     /// Until the next attempt, or until the deadline.
     fn pause<F>(&self, pause: Duration, code: Code) -> State<F> {
         let left = self.call.deadline.map(|deadline| deadline.remaining());
-        let left = left.filter(|left| *left < pause);
+        let left = left.filter(|left| *left <= pause);
         State::Pausing {
             end: sleep(left.unwrap_or(pause)),
             next: left.map(|_| Failure(code)),

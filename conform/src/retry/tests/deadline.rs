@@ -47,8 +47,10 @@ async fn an_attempt_that_waited_to_be_taken_is_told_the_time_that_is_left() {
 
 #[tokio::test(start_paused = true)]
 async fn no_pause_is_longer_than_the_deadline() {
-    for has_deadline_layer in [true, false] {
-        let push = Act::Push(Code::Unavailable, &["2000"]);
+    // Nor is there an attempt at the deadline itself.
+    let pauses = [&["2000"], &["1000"]];
+    for (pause, has_deadline_layer) in pauses.map(|it| [(it, true), (it, false)]).concat() {
+        let push = Act::Push(Code::Unavailable, pause);
         let script = Script::new([push, Act::Ok], &refused().await);
         let channel = layered(retry(3), &script);
         let begun = tokio::time::Instant::now();
