@@ -19,9 +19,18 @@ const FOUR_TIMES: &str = r#"{
     "retryThrottling": { "maxTokens": 100, "tokenRatio": 0.1 }
 }"#;
 
+const THREE_AT_ONCE: &str = r#"{ "methodConfig": [{
+    "name": [{}],
+    "hedgingPolicy": {
+        "maxAttempts": 3,
+        "hedgingDelay": "0s",
+        "nonFatalStatusCodes": ["UNAVAILABLE"]
+    }
+}] }"#;
+
 /// How often a call with this extension is made that always fails: the first call of a channel, which
 /// waits for the config, and one that finds it there.
-async fn attempts(extension: impl Clone + Send + Sync + 'static) -> [u64; 2] {
+async fn attempts(config: &str, extension: impl Clone + Send + Sync + 'static) -> [u64; 2] {
     let count = Arc::new(AtomicU64::new(0));
     let counted = count.clone();
     let service = unary(move |_| {
@@ -31,7 +40,7 @@ async fn attempts(extension: impl Clone + Send + Sync + 'static) -> [u64; 2] {
     let server = serve(Identity::new(), service).await;
     let fleet = Manual::new("fleet");
     fleet.set(backends([&server]));
-    let channel = channel(&fleet, FOUR_TIMES);
+    let channel = channel(&fleet, config);
     let mut made = [0; 2];
     for made in &mut made {
         let status = calls(&channel, extension.clone()).await.unwrap_err();
@@ -44,13 +53,18 @@ async fn attempts(extension: impl Clone + Send + Sync + 'static) -> [u64; 2] {
 #[tokio::test]
 async fn a_callers_own_policy_and_tokens_stand_in_for_those_of_the_config() {
     const MS: Duration = Duration::from_millis(1);
-    assert_eq!(attempts("nothing that anybody knows").await, [4, 4]);
     let retry = RetryPolicy::new(2, MS, MS, 1.0, [Code::Unavailable]);
-    assert_eq!(attempts(Arc::new(retry.unwrap())).await, [2, 2]);
-    let hedging = HedgingPolicy::new(3, Duration::ZERO, [Code::Unavailable]);
-    assert_eq!(attempts(Arc::new(hedging.unwrap())).await, [3, 3]);
+    let retry = Arc::new(retry.unwrap());
+    let hedging = HedgingPolicy::new(2, Duration::ZERO, [Code::Unavailable]);
+    let hedging = Arc::new(hedging.unwrap());
+    for (config, its_own) in [(FOUR_TIMES, 4), (THREE_AT_ONCE, 3)] {
+        assert_eq!(attempts(config, "unknown").await, [its_own; 2]);
+        assert_eq!(attempts(config, retry.clone()).await, [2, 2]);
+        assert_eq!(attempts(config, hedging.clone()).await, [2, 2]);
+    }
     // The first failure takes its only token.
-    assert_eq!(attempts(Throttle::new(1, 1).unwrap()).await, [1, 1]);
+    let throttle = Throttle::new(1, 1).unwrap();
+    assert_eq!(attempts(FOUR_TIMES, throttle).await, [1, 1]);
 }
 
 #[tokio::test]
