@@ -308,6 +308,10 @@ impl<P: Policy> Call<P> {
     pub(crate) fn mark(&mut self, mark: IsAttempt) {
         if let Some(head) = self.head.first() {
             head.extensions.insert(mark);
+            #[cfg(all(feature = "channel", feature = "metrics"))]
+            if let Some(tally) = head.extensions.get::<Arc<crate::metrics::Tally>>() {
+                tally.hedged();
+            }
         }
     }
 

@@ -85,6 +85,9 @@
 //! # }
 //! ```
 //!
+//! A [`channel`](crate::channel) tells of itself, its subchannels and their sockets, once it has
+//! [`ChannelBuilder::channelz`](crate::channel::ChannelBuilder::channelz).
+//!
 //! # Who may read it
 //!
 //! Whoever reads it learns whom this process talks to, and how much. So it belongs on an address of

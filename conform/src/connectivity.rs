@@ -70,7 +70,7 @@ pub use guarded_io::GuardedIo;
 
 /// The state of a channel.
 ///
-/// The fifth, SHUTDOWN, is the end of the [`watch::Receiver`]: the channel is gone.
+/// A [`watch::Receiver`] of [`observe`] never says SHUTDOWN: it ends, since the channel is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// There is no connection, and no call that would need one.
@@ -81,6 +81,8 @@ pub enum State {
     Ready,
     /// The last attempt to connect failed.
     TransientFailure,
+    /// The channel was closed, and takes no more calls.
+    Shutdown,
 }
 
 impl fmt::Display for State {
@@ -91,6 +93,7 @@ impl fmt::Display for State {
             Self::Connecting => "CONNECTING",
             Self::Ready => "READY",
             Self::TransientFailure => "TRANSIENT_FAILURE",
+            Self::Shutdown => "SHUTDOWN",
         })
     }
 }

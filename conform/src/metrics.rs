@@ -17,6 +17,17 @@
 //! | `grpc.client.attempt.rcvd_total_compressed_message_size` | histogram, `By` | method, target, status | [`ClientMetrics`] |
 //! | `grpc.client.call.duration` | histogram, `s` | method, target, status | [`ClientMetrics`] |
 //!
+//!
+//! [`channel`](crate::channel) measures itself, with [`ChannelBuilder::metrics`]: each call, and each
+//! attempt that it makes. With [`ChannelBuilder::retry_metrics`] it also records what gRFC [A96] says:
+//!
+//! | instrument | type, unit | attributes | how many of a call's attempts were |
+//! |---|---|---|---|
+//! | `grpc.client.call.retries` | histogram, `{retry}` | method, target | retries, if there were any |
+//! | `grpc.client.call.hedges` | histogram, `{hedge}` | method, target | hedges, if there were any |
+//! | `grpc.client.call.transparent_retries` | histogram, `{transparent_retry}` | method, target | transparent retries, if there were any |
+//! | `grpc.client.call.retry_delay` | histogram, `s` | method, target | (the time after the first attempt in which none ran) |
+//!
 //! The attributes are called `grpc.method` (`greeter.v1.Greeter/Greet`), `grpc.status`
 //! (`DEADLINE_EXCEEDED`) and `grpc.target` (`dns:///greeter.example:443`). The histograms have the
 //! bounds that A66 recommends, [`LATENCY_BOUNDS`] and [`SIZE_BOUNDS`]; a view of the SDK may choose
@@ -131,9 +142,13 @@
 //!   what waits in buffers after that is not part of it (nor is it in A66).
 //! * A server whose connection breaks notices when it next writes or reads. Only then has the call
 //!   ended (see lesson 19).
-//! * The instruments of other parts, as of retries (A96) and of balancing (A78), aren't here.
+//! * The instruments of other parts, as of balancing (A78), aren't here. Those of retries (A96) are
+//!   where the retries are: in [`channel`](crate::channel), not in the layers of this module.
 //!
+//! [`ChannelBuilder::metrics`]: crate::channel::ChannelBuilder::metrics
+//! [`ChannelBuilder::retry_metrics`]: crate::channel::ChannelBuilder::retry_metrics
 //! [A66]: https://github.com/grpc/proposal/blob/master/A66-otel-stats.md
+//! [A96]: https://github.com/grpc/proposal/blob/master/A96-retry-otel-stats.md
 //! [OpenTelemetry metrics]: https://grpc.io/docs/guides/opentelemetry-metrics/
 
 use opentelemetry::InstrumentationScope;
@@ -143,19 +158,30 @@ use prost_types::FileDescriptorSet;
 
 mod body;
 mod call;
+#[cfg(feature = "channel")]
+mod channel;
 mod client;
 mod methods;
 mod scrape;
 mod server;
+#[cfg(feature = "channel")]
+mod tally;
 mod text_server;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
+#[cfg(feature = "channel")]
+pub(crate) use self::call::Measurement;
 pub use self::call::{ResponseFuture, code_name};
+#[cfg(feature = "channel")]
+pub(crate) use self::channel::{Attempts, ChannelMetrics};
 pub use self::client::{ClientMetrics, ClientMetricsLayer, canonical_target};
 pub use self::scrape::{MAX_PAGE, Sample, parse_text, scrape};
 pub use self::server::{ServerMetrics, ServerMetricsLayer};
+#[cfg(feature = "channel")]
+#[cfg_attr(not(feature = "hedging"), allow(unused_imports))]
+pub(crate) use self::tally::Tally;
 pub use self::text_server::{MAX_SCRAPE_REQUEST, MAX_SCRAPES, SCRAPE_LIMIT, serve_text};
 
 /// Upper bounds in seconds: A66, *Units*, "Latency".
@@ -182,6 +208,11 @@ pub const SIZE_BOUNDS: [f64; 14] = [
     1073741824.0,
     4294967296.0,
 ];
+
+/// Upper bounds of A96's numbers of transparent retries. The first five are those of retries and of
+/// hedges.
+#[cfg(feature = "channel")]
+const RETRY_BOUNDS: [f64; 6] = [1.0, 2.0, 3.0, 4.0, 5.0, 10.0];
 
 /// What methods are called that nobody registered: A66, *Attributes*, `grpc.method`.
 pub const OTHER: &str = "other";

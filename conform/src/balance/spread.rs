@@ -99,7 +99,7 @@ impl<R: Rule> Spread<R> {
                 self.rule.picker(&ready)
             }
             State::TransientFailure => Arc::new(Failing(self.endpoints.error())),
-            State::Connecting | State::Idle => Arc::new(Waiting),
+            State::Connecting | State::Idle | State::Shutdown => Arc::new(Waiting),
         };
         control.publish(state, picker);
     }

@@ -57,6 +57,9 @@ pub(crate) struct Shared {
     connection: Mutex<Option<Slot>>,
     /// A call has found that its connection takes no more calls.
     refused: Notify,
+    /// Who tells of it.
+    #[cfg(all(feature = "channel", feature = "channelz"))]
+    entry: std::sync::OnceLock<crate::channelz::SubchannelEntry>,
 }
 
 /// An established connection.
@@ -91,6 +94,8 @@ impl Subchannel {
             wanted: Notify::new(),
             connection: Mutex::new(None),
             refused: Notify::new(),
+            #[cfg(all(feature = "channel", feature = "channelz"))]
+            entry: std::sync::OnceLock::new(),
         });
         let _task = Arc::new(task(&shared));
         Self { shared, _task }
@@ -195,6 +200,17 @@ impl Shared {
 
     pub(crate) fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Has `entry` tell of it from now on.
+    #[cfg(all(feature = "channel", feature = "channelz"))]
+    pub(crate) fn show(&self, entry: crate::channelz::SubchannelEntry) {
+        let _ = self.entry.set(entry);
+    }
+
+    #[cfg(all(feature = "channel", feature = "channelz"))]
+    pub(crate) fn entry(&self) -> Option<&crate::channelz::SubchannelEntry> {
+        self.entry.get()
     }
 
     /// Waits until somebody wants a connection. What was wanted before doesn't count.

@@ -2,19 +2,28 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+#[cfg(feature = "metrics")]
+use opentelemetry::metrics::Meter;
 use tokio::sync::{Notify, watch};
 use tonic::codegen::StdError;
 use tonic::transport::Endpoint;
 
 use super::Published;
+use super::activity::Activity;
 use super::calls::Channel;
 use super::connect::{Connector, patient};
 use super::control::Policies;
 use super::run::Run;
 use super::shared::Shared;
 use super::subchannel::Task;
+use super::watch::Watchers;
 use crate::balance::{PolicyBuilder, Registry};
+#[cfg(feature = "channelz")]
+use crate::channelz::Channelz;
+#[cfg(feature = "metrics")]
+use crate::metrics::ChannelMetrics;
 use crate::resolver::{Scheme, Schemes};
 use crate::retry::BufferLimits;
 use crate::service_config::{Selection, ServiceConfig};
@@ -46,7 +55,15 @@ pub struct ChannelBuilder {
     is_tls: bool,
     configure: Vec<Configure>,
     buffers: BufferLimits,
+    idle_timeout: Option<Duration>,
+    #[cfg(feature = "metrics")]
+    meters: [Option<Meter>; 2],
+    #[cfg(feature = "channelz")]
+    channelz: Option<Channelz>,
 }
+
+/// How long a channel has no call before it is IDLE again: 30 minutes, as in grpc-go and grpc-java.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 impl ChannelBuilder {
     pub(super) fn new(target: &str) -> Self {
@@ -60,6 +77,11 @@ impl ChannelBuilder {
             is_tls: false,
             configure: Vec::new(),
             buffers: BufferLimits::default(),
+            idle_timeout: Some(IDLE_TIMEOUT),
+            #[cfg(feature = "metrics")]
+            meters: [None, None],
+            #[cfg(feature = "channelz")]
+            channelz: None,
         }
     }
 
@@ -124,6 +146,39 @@ impl ChannelBuilder {
         self
     }
 
+    /// After so long without a call the channel goes back to IDLE: it lets go of its connections and
+    /// of its resolver, and the next call begins anew. [`IDLE_TIMEOUT`] if it isn't set; `None`: never.
+    ///
+    /// A call counts until its end. What [`connect`](Channel::connect) connects lives as long.
+    pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.idle_timeout = timeout.into();
+        self
+    }
+
+    /// Measures the channel's calls and each of their attempts with `meter`: see
+    /// [`metrics`](crate::metrics). Needs the feature `metrics`.
+    #[cfg(feature = "metrics")]
+    pub fn metrics(mut self, meter: &Meter) -> Self {
+        self.meters[0] = Some(meter.clone());
+        self
+    }
+
+    /// Records with `meter` how often calls were made again or hedged: gRFC A96, which has it off
+    /// unless it's asked for. See [`metrics`](crate::metrics). Needs the feature `metrics`.
+    #[cfg(feature = "metrics")]
+    pub fn retry_metrics(mut self, meter: &Meter) -> Self {
+        self.meters[1] = Some(meter.clone());
+        self
+    }
+
+    /// Tells of the channel, its subchannels and their sockets in `channelz`: see
+    /// [`channelz`](crate::channelz). Needs the feature `channelz`.
+    #[cfg(feature = "channelz")]
+    pub fn channelz(mut self, channelz: &Channelz) -> Self {
+        self.channelz = Some(channelz.clone());
+        self
+    }
+
     /// The channel. It connects when it's first used.
     ///
     /// # Errors
@@ -160,6 +215,23 @@ impl ChannelBuilder {
         if !self.is_config_from_resolver {
             selection = selection.ignoring_resolver();
         }
+        let activity = Activity::new();
+        #[cfg(feature = "channelz")]
+        let entry = self.channelz.map(|all| all.channel(&target.to_string()));
+        let watchers = Watchers {
+            activity: activity.clone(),
+            #[cfg(feature = "metrics")]
+            metrics: {
+                let [calls, retries] = &self.meters;
+                ChannelMetrics::new(calls.as_ref(), retries.as_ref(), target.to_string())
+            },
+            #[cfg(feature = "channelz")]
+            entry: entry.clone(),
+        };
+        #[cfg_attr(not(feature = "channelz"), allow(unused_mut))]
+        let mut policies = Policies::new(Connector::new(endpoint));
+        #[cfg(feature = "channelz")]
+        policies.show(entry.clone());
         let (published, published_reader) = watch::channel(Published::idle());
         let (settings, settings_reader) = watch::channel(None::<ServiceConfig>);
         let wanted = Arc::new(Notify::new());
@@ -167,14 +239,25 @@ impl ChannelBuilder {
             wanted: wanted.clone(),
             published,
             settings,
+            activity,
+            idle_timeout: self.idle_timeout,
+            schemes: self.schemes,
+            target,
             resolver: Some(resolver),
-            policies: Policies::new(Connector::new(endpoint)),
+            policies,
             default: config.clone().unwrap_or_default(),
             selection,
             pick_first: pick_first.map_err(said)?,
+            #[cfg(feature = "channelz")]
+            entry,
         };
-        let task = Task::spawn(run.run());
-        let shared = Shared::new(published_reader, settings_reader, wanted, task);
+        let shared = Shared {
+            published: published_reader,
+            settings: settings_reader,
+            wanted,
+            watchers,
+            _task: Task::spawn(run.run()),
+        };
         Ok(Channel::new(Arc::new(shared), self.buffers))
     }
 }

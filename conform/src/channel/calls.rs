@@ -3,10 +3,11 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use tokio::task::coop::{Coop, cooperative};
+use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{Service, StdError};
@@ -17,13 +18,18 @@ use super::late::Late;
 use super::pick::Picks;
 use super::shared::Shared;
 use super::states::States;
+use super::watch::Watched;
 use crate::deadline::{ClientDeadline, ClientDeadlineFuture, ClientDeadlineLayer};
 use crate::hedging::{Hedging, HedgingLayer};
 use crate::message_limit::{ClientMessageLimit, ClientMessageLimitLayer};
-use crate::retry::{BufferLimits, Retry, RetryLayer};
+use crate::retry::{BufferLimits, NoRetry, Retry, RetryLayer};
 
 type Stack = ClientDeadline<Late<Configured>>;
-type Configured = ClientMessageLimit<Hedging<Retry<Picks>>>;
+type Configured = ClientMessageLimit<Hedging<Retry<Attempts>>>;
+#[cfg(feature = "metrics")]
+type Attempts = crate::metrics::Attempts<Picks>;
+#[cfg(not(feature = "metrics"))]
+type Attempts = Picks;
 
 /// A channel to a target: see the [module](super). Give it to a stub in place of tonic's.
 ///
@@ -43,6 +49,8 @@ impl Channel {
 
     pub(super) fn new(shared: Arc<Shared>, buffers: BufferLimits) -> Self {
         let picks = Picks::new(shared.clone());
+        #[cfg(feature = "metrics")]
+        let picks = Attempts::new(picks, shared.watchers().metrics.clone());
         let retry = RetryLayer::new().buffer(buffers).layer(picks);
         let hedging = HedgingLayer::new().buffer(buffers).layer(retry);
         // The service config's limits are each call's own.
@@ -57,9 +65,23 @@ impl Channel {
         self.shared.connect();
     }
 
+    /// Takes no more calls, and lets those that run go on to their end. All clones are closed with it.
+    ///
+    /// From now on calls fail at once with UNAVAILABLE, and [`state`](Self::state) is SHUTDOWN. The
+    /// future, which needn't be awaited, is there when the last call has ended and the channel has
+    /// let go of its connections. A stream that nobody reads to its end is a call that runs: bound the
+    /// wait with a timeout.
+    ///
+    /// It's `shutdown` of grpc-java; `Close` of grpc-go also breaks off what runs, as dropping the calls
+    /// does here.
+    pub fn close(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.shared.close()
+    }
+
     /// What state the channel is in, to show or to wait for.
     pub fn state(&self) -> States {
-        States::new(self.shared.published())
+        let activity = self.shared.watchers().activity.clone();
+        States::new(self.shared.published(), activity)
     }
 }
 
@@ -83,8 +105,15 @@ impl Service<Request<Body>> for Channel {
 
     fn call(&mut self, mut request: Request<Body>) -> ChannelFuture {
         self.shared.settle(&mut request);
+        let answer = match self.shared.watchers().begin(request) {
+            Some((watched, request)) => Answer::Comes {
+                response: self.stack.call(request),
+                watched: Some(watched),
+            },
+            None => Answer::Closed,
+        };
         ChannelFuture {
-            response: cooperative(self.stack.call(request)),
+            answer: cooperative(answer),
         }
     }
 }
@@ -95,7 +124,19 @@ pin_project! {
         // One that fails at once has waited for nothing: a caller that tries again and again would
         // keep its thread from the task that connects.
         #[pin]
-        response: Coop<ClientDeadlineFuture<Late<Configured>>>,
+        answer: Coop<Answer>,
+    }
+}
+
+pin_project! {
+    #[project = AnswerProj]
+    enum Answer {
+        Comes {
+            #[pin]
+            response: ClientDeadlineFuture<Late<Configured>>,
+            watched: Option<Watched>,
+        },
+        Closed,
     }
 }
 
@@ -103,7 +144,28 @@ impl Future for ChannelFuture {
     type Output = Result<Response<Body>, StdError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().response.poll(cx)
+        self.project().answer.poll(cx)
+    }
+}
+
+impl Future for Answer {
+    type Output = Result<Response<Body>, StdError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            AnswerProj::Comes { response, watched } => {
+                let answer = ready!(response.poll(cx));
+                Poll::Ready(match watched.take() {
+                    Some(watched) => watched.finish(answer),
+                    None => answer,
+                })
+            }
+            AnswerProj::Closed => {
+                let mut status = Status::unavailable("the channel is closed");
+                status.set_source(Arc::new(NoRetry));
+                Poll::Ready(Err(status.into()))
+            }
+        }
     }
 }
 

@@ -84,19 +84,29 @@ impl Connect for Connector {
         };
         let connector = self.clone();
         let address = subchannel.address().clone();
-        Box::pin(async move { connector.establish(&address, guard).await })
+        #[cfg(feature = "channelz")]
+        let show = subchannel.entry().cloned();
+        #[cfg(not(feature = "channelz"))]
+        let show = ();
+        Box::pin(async move { connector.establish(&address, guard, show).await })
     }
 }
 
 impl Connector {
     /// Waits for the server's first SETTINGS, so that what answers is a server of HTTP/2. Inside of
     /// TLS they can't be seen: there the handshake has to do.
-    async fn establish(&self, address: &Address, guard: Guard) -> Result<Channel, Status> {
+    async fn establish(
+        &self,
+        address: &Address,
+        guard: Guard,
+        show: Show,
+    ) -> Result<Channel, Status> {
         let failed = |error: &(dyn Error + 'static)| {
             let why = explain(error);
             Status::unavailable(format!("connecting to {address} failed: {why}"))
         };
-        let io = self.open(address).await.map_err(|error| failed(&*error))?;
+        let io = self.open(address, show).await;
+        let io = io.map_err(|error| failed(&*error))?;
         let wants_tls = self.endpoint.uri().scheme() == Some(&Scheme::HTTPS);
         let (first, mut has_begun) = oneshot::channel();
         let ear = Ear {
@@ -123,7 +133,9 @@ impl Connector {
         Err(Status::unavailable(format!("{address} {why}")))
     }
 
-    async fn open(&self, address: &Address) -> Result<Io, StdError> {
+    async fn open(&self, address: &Address, show: Show) -> Result<Io, StdError> {
+        #[cfg(not(feature = "channelz"))]
+        let () = show;
         match address {
             Address::Tcp(address) => {
                 let uri = Uri::builder()
@@ -131,15 +143,33 @@ impl Connector {
                     .authority(address.to_string())
                     .path_and_query("/")
                     .build()?;
-                Ok(Box::new(self.tcp.clone().oneshot(uri).await?.into_inner()))
+                let stream = self.tcp.clone().oneshot(uri).await?;
+                #[cfg(feature = "channelz")]
+                if let Some(entry) = show {
+                    return Ok(Box::new(entry.socket(stream)));
+                }
+                Ok(Box::new(stream.into_inner()))
             }
             #[cfg(unix)]
-            Address::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(path).await?)),
+            Address::Unix(path) => {
+                let stream = tokio::net::UnixStream::connect(path).await?;
+                #[cfg(feature = "channelz")]
+                if let Some(entry) = show {
+                    return Ok(Box::new(entry.socket(TokioIo::new(stream))));
+                }
+                Ok(Box::new(stream))
+            }
             #[cfg(not(unix))]
             Address::Unix(_) => Err(format!("{address} can't be connected to here").into()),
         }
     }
 }
+
+/// Who tells of a connection.
+#[cfg(feature = "channelz")]
+type Show = Option<crate::channelz::SubchannelEntry>;
+#[cfg(not(feature = "channelz"))]
+type Show = ();
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 

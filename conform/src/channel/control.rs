@@ -17,6 +17,8 @@ use super::subchannel::{Connecting, Event, Task};
 use crate::balance::{
     Call, Chosen, Control, Pick, Picker, Policy, Subchannel, SubchannelState, WeakSubchannel,
 };
+#[cfg(feature = "channelz")]
+use crate::channelz::ChannelEntry;
 use crate::connectivity::State;
 use crate::resolver::{Address, Backend};
 
@@ -48,6 +50,9 @@ struct Environment {
     events: mpsc::Sender<Event>,
     /// The number of the newest subchannel.
     newest: Arc<AtomicU64>,
+    /// Who tells of the channel.
+    #[cfg(feature = "channelz")]
+    entry: Option<ChannelEntry>,
 }
 
 /// What one policy has at its disposal, and what it has done with it.
@@ -70,9 +75,23 @@ impl Policies {
                 health: None,
                 events: sender,
                 newest: Arc::default(),
+                #[cfg(feature = "channelz")]
+                entry: None,
             },
             events,
         }
+    }
+
+    /// Has `entry` tell of the subchannels.
+    #[cfg(feature = "channelz")]
+    pub(super) fn show(&mut self, entry: Option<ChannelEntry>) {
+        self.environment.entry = entry;
+    }
+
+    /// Lets go of all there is.
+    pub(super) fn clear(&mut self) {
+        let all = (self.current.take(), self.next.take());
+        guarded(|| drop(all));
     }
 
     /// New backends, for this policy; `health` is the service that they are asked for.
@@ -201,7 +220,7 @@ impl Policies {
     /// What calls are to be told now, if there is anything.
     pub(super) fn published(&self) -> Option<Published> {
         let (state, picker) = self.current.as_ref()?.means.published.clone()?;
-        Some(Published { state, picker })
+        Some(Published::new(state, picker))
     }
 
     /// Whether calls have been told that already.
@@ -280,6 +299,10 @@ impl Control for Means {
         };
         let id = 1 + self.environment.newest.fetch_add(1, Ordering::Relaxed);
         let subchannel = Subchannel::new(id, address.clone(), |shared| {
+            #[cfg(feature = "channelz")]
+            if let Some(entry) = &self.environment.entry {
+                shared.show(entry.subchannel_at(&address.to_string()));
+            }
             Task::spawn(connecting.run(shared.clone()))
         });
         self.subchannels.insert(id, subchannel.downgrade());

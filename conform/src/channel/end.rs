@@ -11,7 +11,10 @@ use tonic::codegen::http::{HeaderMap, Response};
 use tonic::codegen::{Body as HttpBody, Bytes};
 use tonic::{Code, Status};
 
-use crate::balance::CallEnd;
+use super::activity::Open;
+use crate::balance::{CallEnd, Shared};
+#[cfg(feature = "channelz")]
+use crate::channelz::SubchannelEntry;
 use crate::deadline::Deadline;
 use crate::error_details::sanitize_map;
 use crate::status::code_in;
@@ -23,11 +26,39 @@ type OnEnd = Box<dyn FnOnce(&CallEnd<'_>) + Send>;
 pub(super) struct Ending {
     on_end: Option<OnEnd>,
     deadline: Option<Deadline>,
+    /// The call is open as long as this is here.
+    open: Option<Open>,
+    #[cfg(feature = "channelz")]
+    entry: Option<SubchannelEntry>,
 }
 
 impl Ending {
-    pub(super) fn new(on_end: Option<OnEnd>, deadline: Option<Deadline>) -> Self {
-        Self { on_end, deadline }
+    /// A call over `subchannel` begins.
+    pub(super) fn new(
+        on_end: Option<OnEnd>,
+        deadline: Option<Deadline>,
+        open: Open,
+        subchannel: &Shared,
+    ) -> Self {
+        let _ = subchannel;
+        Self {
+            on_end,
+            deadline,
+            open: Some(open),
+            #[cfg(feature = "channelz")]
+            entry: subchannel.entry().map(SubchannelEntry::call_started),
+        }
+    }
+
+    /// Of a call that had no connection.
+    pub(super) fn of_none(on_end: Option<OnEnd>) -> Self {
+        Self {
+            on_end,
+            deadline: None,
+            open: None,
+            #[cfg(feature = "channelz")]
+            entry: None,
+        }
     }
 
     /// Waits for the call's end in its response. Details of an error that are malformed, with which a
@@ -55,11 +86,19 @@ impl Ending {
             // It's a policy's, and a policy that panics ends no call.
             let _ = catch_unwind(AssertUnwindSafe(|| tell(end)));
         }
+        #[cfg(feature = "channelz")]
+        if let Some(entry) = self.entry.take() {
+            entry.call_ended(end.code);
+        }
+        self.open = None;
     }
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
+        if self.on_end.is_none() && self.open.is_none() {
+            return;
+        }
         // What is dropped at its deadline was dropped by it.
         let has_passed = self.deadline.is_some_and(Deadline::has_passed);
         let code = has_passed.then_some(Code::DeadlineExceeded);

@@ -85,14 +85,14 @@ struct Sent {
     ending: Ending,
 }
 
-fn ask(published: &Published, request: &Request<Body>) -> Answer {
+fn ask(shared: &Shared, published: &Published, request: &Request<Body>) -> Answer {
     let call = Call::new(request.uri().path(), request.headers());
     let pick = catch_unwind(AssertUnwindSafe(|| published.picker.pick(&call)));
     let Ok(pick) = pick else {
         return Answer::End(Status::internal("the picker has panicked"));
     };
     match pick {
-        Pick::Use(picked) => go(picked, request),
+        Pick::Use(picked) => go(shared, picked, request),
         Pick::Wait => Answer::Wait(None),
         Pick::Fail(status) if waits_for_ready(request) => Answer::Wait(Some(status)),
         Pick::Fail(status) => Answer::End(status),
@@ -103,21 +103,23 @@ fn ask(published: &Published, request: &Request<Body>) -> Answer {
     }
 }
 
-fn go(picked: Picked, request: &Request<Body>) -> Answer {
+fn go(shared: &Shared, picked: Picked, request: &Request<Body>) -> Answer {
     let (subchannel, on_end) = picked.into_parts();
-    let ending = Ending::new(on_end, PerCall::deadline(request.extensions()));
-    match subchannel.lend() {
-        Some(connection) => Answer::Go(Placed {
-            channel: connection.channel,
-            sent: Sent {
-                number: connection.number,
-                subchannel: subchannel.into_shared(),
-                ending,
-            },
-        }),
+    let Some(connection) = subchannel.lend() else {
         // It was lost since, and a new picker is on its way.
-        None => Answer::Wait(None),
-    }
+        drop(Ending::of_none(on_end));
+        return Answer::Wait(None);
+    };
+    let deadline = PerCall::deadline(request.extensions());
+    let subchannel = subchannel.into_shared();
+    Answer::Go(Placed {
+        channel: connection.channel,
+        sent: Sent {
+            number: connection.number,
+            ending: Ending::new(on_end, deadline, shared.part(), &subchannel),
+            subchannel,
+        },
+    })
 }
 
 fn waits_for_ready(request: &Request<Body>) -> bool {
@@ -288,7 +290,7 @@ fn pick(
         if published.state == State::Idle {
             shared.connect();
         }
-        match ask(&published, request) {
+        match ask(shared, &published, request) {
             Answer::Go(placed) => return Poll::Ready(Ok(placed)),
             Answer::End(status) => return Poll::Ready(Err(status)),
             Answer::Wait(why) => {

@@ -10,7 +10,9 @@ use tonic::body::Body;
 use tonic::codegen::http::{HeaderValue, Request};
 
 use super::Published;
+use super::activity::Open;
 use super::subchannel::Task;
+use super::watch::Watchers;
 use crate::deadline::{Deadline, parse_timeout};
 use crate::per_call::PerCall;
 use crate::service_config::ServiceConfig;
@@ -19,30 +21,41 @@ const GRPC_TIMEOUT: &str = "grpc-timeout";
 
 /// One channel: what its task has published, and the task itself, which ends with the last handle.
 pub(super) struct Shared {
-    published: watch::Receiver<Published>,
-    settings: watch::Receiver<Option<ServiceConfig>>,
-    wanted: Arc<Notify>,
-    _task: Task,
+    pub(super) published: watch::Receiver<Published>,
+    pub(super) settings: watch::Receiver<Option<ServiceConfig>>,
+    pub(super) wanted: Arc<Notify>,
+    pub(super) watchers: Watchers,
+    pub(super) _task: Task,
 }
 
 impl Shared {
-    pub(super) fn new(
-        published: watch::Receiver<Published>,
-        settings: watch::Receiver<Option<ServiceConfig>>,
-        wanted: Arc<Notify>,
-        task: Task,
-    ) -> Self {
-        Self {
-            published,
-            settings,
-            wanted,
-            _task: task,
-        }
-    }
-
     /// The newest picker, and those that come.
     pub(super) fn published(&self) -> watch::Receiver<Published> {
         self.published.clone()
+    }
+
+    pub(super) fn watchers(&self) -> &Watchers {
+        &self.watchers
+    }
+
+    /// A part of a call that is open.
+    pub(super) fn part(&self) -> Open {
+        self.watchers.activity.part()
+    }
+
+    /// Takes no more calls. What is returned waits for the last one, and for the task.
+    pub(super) fn close(&self) -> impl Future<Output = ()> + Send + use<> {
+        let activity = self.watchers.activity.clone();
+        activity.close();
+        #[cfg(feature = "channelz")]
+        if let Some(entry) = &self.watchers.entry {
+            entry.state_is(crate::connectivity::State::Shutdown);
+        }
+        let mut published = self.published.clone();
+        async move {
+            activity.drained().await;
+            while published.changed().await.is_ok() {}
+        }
     }
 
     /// Gives a call what its method's config says, or says that there is none yet.

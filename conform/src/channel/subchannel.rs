@@ -40,6 +40,8 @@ impl Task {
 
 impl Connecting {
     pub(super) async fn run(self, subchannel: Arc<Shared>) {
+        #[cfg(feature = "channelz")]
+        let _shown = Shown(subchannel.clone());
         let mut backoff = Backoff::new();
         let mut number = 0;
         loop {
@@ -159,7 +161,28 @@ impl Connecting {
     }
 
     async fn tell(&self, subchannel: &Shared, state: SubchannelState) {
+        #[cfg(feature = "channelz")]
+        if let Some(entry) = subchannel.entry() {
+            let why = match &state {
+                SubchannelState::TransientFailure(status) => Some(status.message()),
+                _ => None,
+            };
+            entry.state_is(state.state(), why);
+        }
         // Nobody listens if the channel is gone, and then this task ends too.
         let _ = self.events.send((subchannel.id(), state)).await;
+    }
+}
+
+/// Says in channelz that the subchannel is no more, when it's dropped.
+#[cfg(feature = "channelz")]
+struct Shown(Arc<Shared>);
+
+#[cfg(feature = "channelz")]
+impl Drop for Shown {
+    fn drop(&mut self) {
+        if let Some(entry) = self.0.entry() {
+            entry.state_is(crate::connectivity::State::Shutdown, None);
+        }
     }
 }

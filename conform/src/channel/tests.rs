@@ -18,9 +18,15 @@ use crate::resolver::{Address, Backend, Manual, Update};
 use crate::testing::{Served, call, peer, replies, serve, soon, unary};
 use crate::wait_for_ready::WaitForReady;
 
+#[cfg(feature = "channelz")]
+mod channelz;
+mod close;
 mod control;
 mod foreign;
 mod hostile;
+mod idle;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod outlier;
 mod own;
 mod pick;

@@ -26,13 +26,13 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    fn start(&self) {
+    pub(super) fn start(&self) {
         self.started.fetch_add(1, Ordering::Relaxed);
         self.last_started.set();
     }
 
     /// A call that was broken off has no code. It has failed too.
-    fn end(&self, code: Option<Code>) {
+    pub(super) fn end(&self, code: Option<Code>) {
         let counter = match code {
             Some(Code::Ok) => &self.succeeded,
             _ => &self.failed,

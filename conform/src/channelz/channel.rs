@@ -4,8 +4,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 
+#[cfg(feature = "channel")]
+use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
 use tokio::sync::watch;
+#[cfg(feature = "channel")]
+use tonic::Code;
 use tonic::codegen::http::Uri;
 use tonic::codegen::{Service, StdError};
 
@@ -19,6 +23,8 @@ use super::socket::{Owner, Socket, ends_of_client};
 use super::trace::Trace;
 use super::{pb, short};
 use crate::connectivity::{self, Attempt, GuardedIo, Observed};
+#[cfg(feature = "channel")]
+use crate::status::OnEnd;
 use crate::status::explain;
 
 /// A channel's entry: what a program calls, whatever stands below it. Clones are the same entry; it
@@ -38,6 +44,7 @@ impl ChannelEntry {
             trace: Trace::new(),
             subchannels: Table::default(),
             last_state: Mutex::new(State::Idle),
+            told: Mutex::new(None),
         });
         registry
             .channels
@@ -51,6 +58,29 @@ impl ChannelEntry {
         CountCallsLayer::new(self.channel.clone())
     }
 
+    /// A call of the program begins; what is returned is told of its end.
+    #[cfg(feature = "channel")]
+    pub(crate) fn call(&self) -> OnEnd {
+        let channel = self.channel.clone();
+        channel.calls.start();
+        OnEnd::new(move |code| channel.calls.end(code))
+    }
+
+    /// The channel's state from now on.
+    #[cfg(feature = "channel")]
+    pub(crate) fn state_is(&self, state: connectivity::State) {
+        *self.channel.told() = Some(from_connectivity(state));
+        self.channel.note_state();
+    }
+
+    /// A subchannel to this address, which is told of its states.
+    #[cfg(feature = "channel")]
+    pub(crate) fn subchannel_at(&self, address: &str) -> SubchannelEntry {
+        let entry = self.subchannel(address);
+        let _ = entry.subchannel.target.set(short(address));
+        entry
+    }
+
     /// One of those among which the channel chooses: one backend, one [`tonic::transport::Channel`].
     pub fn subchannel(&self, name: &str) -> SubchannelEntry {
         let registry = &self.channel.registry;
@@ -61,7 +91,7 @@ impl ChannelEntry {
             calls: Calls::default(),
             trace: Trace::new(),
             target: OnceLock::new(),
-            states: Mutex::new(None),
+            states: Mutex::new(States::Unknown),
             sockets: Table::default(),
         });
         let weak = Arc::downgrade(&subchannel);
@@ -92,11 +122,40 @@ impl SubchannelEntry {
     /// [`connect_with_connector_lazy`]: tonic::transport::Endpoint::connect_with_connector_lazy
     pub fn connector<C>(&self, connector: C) -> Connector<C> {
         let (observed, states) = connectivity::observe(connector);
-        *self.subchannel.states() = Some(states);
+        *self.subchannel.states() = States::Observed(states);
         Connector {
             observed,
             subchannel: self.subchannel.clone(),
         }
+    }
+}
+
+/// What a channel tells of its own subchannels.
+#[cfg(feature = "channel")]
+impl SubchannelEntry {
+    /// Its state from now on, and why.
+    pub(crate) fn state_is(&self, state: connectivity::State, why: Option<&str>) {
+        *self.subchannel.states() = States::Told(from_connectivity(state));
+        self.subchannel.note(why);
+    }
+
+    /// A call goes to it. Who gets this tells of the call's end.
+    pub(crate) fn call_started(&self) -> Self {
+        self.subchannel.calls.start();
+        self.clone()
+    }
+
+    /// A call that went to it has ended.
+    pub(crate) fn call_ended(&self, code: Option<Code>) {
+        self.subchannel.calls.end(code);
+    }
+
+    /// A connection of its own, which is counted.
+    pub(crate) fn socket<T: 'static>(&self, io: TokioIo<T>) -> CountedIo<T> {
+        let ends = ends_of_client(&io);
+        let registry = self.subchannel.parent.registry.clone();
+        let socket = Socket::new(&registry, Owner::Subchannel(self.subchannel.clone()), ends);
+        CountedIo::new(io.into_inner(), Role::Client, socket)
     }
 }
 
@@ -110,11 +169,21 @@ pub(super) struct Channel {
     trace: Trace,
     subchannels: Table<Subchannel>,
     last_state: Mutex<State>,
+    /// What the channel says of itself, if it does.
+    told: Mutex<Option<State>>,
 }
 
 impl Channel {
-    /// The best that one of its subchannels has, as for gRPC's *round_robin*.
+    fn told(&self) -> MutexGuard<'_, Option<State>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it says of itself; else the best that one of its subchannels has, as for gRPC's
+    /// *round_robin*.
     fn state(&self) -> State {
+        if let Some(state) = *self.told() {
+            return state;
+        }
         let states: Vec<_> = (self.subchannels.all().iter())
             .map(|subchannel| subchannel.state())
             .collect();
@@ -175,6 +244,27 @@ impl Drop for Channel {
     }
 }
 
+/// Who knows the states of a subchannel.
+#[derive(Debug)]
+enum States {
+    Unknown,
+    /// Its connector.
+    Observed(watch::Receiver<connectivity::State>),
+    /// A channel that says them.
+    #[cfg(feature = "channel")]
+    Told(State),
+}
+
+fn from_connectivity(state: connectivity::State) -> State {
+    match state {
+        connectivity::State::Idle => State::Idle,
+        connectivity::State::Connecting => State::Connecting,
+        connectivity::State::Ready => State::Ready,
+        connectivity::State::TransientFailure => State::TransientFailure,
+        connectivity::State::Shutdown => State::Shutdown,
+    }
+}
+
 /// A subchannel's numbers.
 #[derive(Debug)]
 pub(super) struct Subchannel {
@@ -185,29 +275,24 @@ pub(super) struct Subchannel {
     trace: Trace,
     /// What its connector is asked for.
     target: OnceLock<String>,
-    states: Mutex<Option<watch::Receiver<connectivity::State>>>,
+    states: Mutex<States>,
     sockets: Table<Socket>,
 }
 
 impl Subchannel {
     fn state(&self) -> State {
         let states = self.states();
-        let Some(states) = &*states else {
-            return State::Idle;
-        };
-        if states.has_changed().is_err() {
+        match &*states {
+            States::Unknown => State::Idle,
             // The connector has gone, and with it the channel.
-            return State::Shutdown;
-        }
-        match *states.borrow() {
-            connectivity::State::Idle => State::Idle,
-            connectivity::State::Connecting => State::Connecting,
-            connectivity::State::Ready => State::Ready,
-            connectivity::State::TransientFailure => State::TransientFailure,
+            States::Observed(states) if states.has_changed().is_err() => State::Shutdown,
+            States::Observed(states) => from_connectivity(*states.borrow()),
+            #[cfg(feature = "channel")]
+            States::Told(state) => *state,
         }
     }
 
-    fn states(&self) -> MutexGuard<'_, Option<watch::Receiver<connectivity::State>>> {
+    fn states(&self) -> MutexGuard<'_, States> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -18,6 +18,8 @@ use tonic::codegen::{Bytes, StdError};
 use tonic::{Code, Status};
 
 use super::body::{self, Measured, MessageBytes};
+#[cfg(feature = "channel")]
+use super::tally::{RetryInstruments, Tally};
 use super::{LATENCY_BOUNDS, SIZE_BOUNDS};
 use crate::deadline::parse_timeout;
 use crate::status::{code_from_http, code_in};
@@ -48,17 +50,23 @@ pub(super) fn size(meter: &Meter, name: &'static str, description: &'static str)
 }
 
 /// A call that is measured. It's recorded once: when it ends, or when it's dropped.
-pub(super) struct Measurement {
+pub(crate) struct Measurement {
     instruments: Arc<Instruments>,
     /// The method, on a client the target, and at the end the status.
     attributes: Vec<KeyValue>,
     begin: Instant,
     timeout: Option<Duration>,
-    request_bytes: Arc<AtomicU64>,
+    request_bytes: Option<Arc<AtomicU64>>,
     pub(super) response_bytes: u64,
     /// What the response's HTTP status stands for.
     without_status: Code,
     recorded: bool,
+    /// Of an attempt: it runs.
+    #[cfg(feature = "channel")]
+    pub(super) running: Option<super::tally::Attempt>,
+    /// Of a whole call: what is recorded of its attempts.
+    #[cfg(feature = "channel")]
+    pub(super) tally: Option<(Arc<Tally>, Arc<RetryInstruments>)>,
 }
 
 impl Measurement {
@@ -74,7 +82,13 @@ impl Measurement {
         let (head, body) = request.into_parts();
         let timeout = head.headers.get("grpc-timeout");
         let timeout = timeout.and_then(|value| parse_timeout(value.as_bytes()));
-        let (body, request_bytes) = body::counted(body);
+        let (body, request_bytes) = match instruments.request_size {
+            Some(_) => {
+                let (body, bytes) = body::counted(body);
+                (body, Some(bytes))
+            }
+            None => (body, None),
+        };
         let measurement = Self {
             instruments: instruments.clone(),
             attributes,
@@ -84,6 +98,10 @@ impl Measurement {
             response_bytes: 0,
             without_status: Code::Unknown,
             recorded: false,
+            #[cfg(feature = "channel")]
+            running: None,
+            #[cfg(feature = "channel")]
+            tally: None,
         };
         (measurement, Request::from_parts(head, body))
     }
@@ -116,16 +134,46 @@ impl Measurement {
         })
     }
 
+    /// Takes the answer: the call ends with it, or with its body.
+    pub(crate) fn finish<B, E>(
+        self,
+        answer: Result<Response<B>, E>,
+    ) -> Result<Response<Body>, StdError>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<StdError>,
+        E: Into<StdError>,
+    {
+        match answer {
+            Ok(response) => Ok(self.watch(response)),
+            // As a stub would see it.
+            Err(error) => match Status::try_from_error(error.into()) {
+                Ok(status) => {
+                    self.end(Some(status.code()));
+                    Err(status.into())
+                }
+                Err(error) => {
+                    self.end(Some(Code::Unknown));
+                    Err(error)
+                }
+            },
+        }
+    }
+
     fn record(&mut self, code: Code) {
         self.recorded = true;
+        #[cfg(feature = "channel")]
+        if let Some((tally, instruments)) = &self.tally {
+            tally.record(instruments, &self.attributes);
+        }
         self.attributes
             .push(KeyValue::new("grpc.status", code_name(code)));
         let seconds = self.begin.elapsed().as_secs_f64();
         for duration in &self.instruments.durations {
             duration.record(seconds, &self.attributes);
         }
-        if let Some(size) = &self.instruments.request_size {
-            size.record(self.request_bytes.load(Ordering::Relaxed), &self.attributes);
+        if let (Some(size), Some(bytes)) = (&self.instruments.request_size, &self.request_bytes) {
+            size.record(bytes.load(Ordering::Relaxed), &self.attributes);
         }
         if let Some(size) = &self.instruments.response_size {
             size.record(self.response_bytes, &self.attributes);
@@ -187,20 +235,7 @@ where
         let Some(measurement) = this.measurement.take() else {
             return Poll::Ready(Err("polled after the response".into()));
         };
-        Poll::Ready(match result {
-            Ok(response) => Ok(measurement.watch(response)),
-            // As a stub would see it.
-            Err(error) => match Status::try_from_error(error.into()) {
-                Ok(status) => {
-                    measurement.end(Some(status.code()));
-                    Err(status.into())
-                }
-                Err(error) => {
-                    measurement.end(Some(Code::Unknown));
-                    Err(error)
-                }
-            },
-        })
+        Poll::Ready(measurement.finish(result))
     }
 }
 

@@ -71,7 +71,7 @@ impl ClientMetricsLayer {
     }
 }
 
-fn call_duration(meter: &Meter) -> opentelemetry::metrics::Histogram<f64> {
+pub(super) fn call_duration(meter: &Meter) -> opentelemetry::metrics::Histogram<f64> {
     duration(
         meter,
         "grpc.client.call.duration",
@@ -79,7 +79,7 @@ fn call_duration(meter: &Meter) -> opentelemetry::metrics::Histogram<f64> {
     )
 }
 
-fn attempt(meter: &Meter) -> Instruments {
+pub(super) fn attempt(meter: &Meter) -> Instruments {
     let started = meter.u64_counter("grpc.client.attempt.started");
     let started = started.with_unit("{attempt}");
     let started = started.with_description(

@@ -269,13 +269,13 @@ fn debug_output_says_what_is_measured() {
 }
 
 /// What a provider has recorded.
-struct Recorded {
+pub(crate) struct Recorded {
     exporter: InMemoryMetricExporter,
     provider: SdkMeterProvider,
 }
 
 impl Recorded {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let exporter = InMemoryMetricExporter::default();
         let reader = PeriodicReader::builder(exporter.clone())
             .with_interval(Duration::from_secs(3600))
@@ -284,7 +284,7 @@ impl Recorded {
         Self { exporter, provider }
     }
 
-    fn meter(&self) -> Meter {
+    pub(crate) fn meter(&self) -> Meter {
         meter(&self.provider)
     }
 
@@ -298,7 +298,7 @@ impl Recorded {
     }
 
     /// Name and form of each instrument; and its points: attributes, count, sum.
-    fn metrics(&self) -> BTreeMap<String, Vec<(String, u64, f64)>> {
+    pub(crate) fn metrics(&self) -> BTreeMap<String, Vec<(String, u64, f64)>> {
         let mut all = BTreeMap::new();
         self.flush(|metric| {
             let (form, mut points) = match metric.data() {
@@ -329,7 +329,7 @@ impl Recorded {
         all
     }
 
-    fn points(&self, name: &str) -> Vec<(String, u64, f64)> {
+    pub(crate) fn points(&self, name: &str) -> Vec<(String, u64, f64)> {
         let mut metrics = self.metrics().into_iter();
         metrics
             .find(|(it, _)| it.split(' ').next() == Some(name))
@@ -338,7 +338,7 @@ impl Recorded {
     }
 
     /// `attributes: count`
-    fn counts(&self, name: &str) -> Vec<String> {
+    pub(crate) fn counts(&self, name: &str) -> Vec<String> {
         let points = self.points(name).into_iter();
         points
             .map(|(attributes, count, _)| format!("{attributes}: {count}"))
@@ -346,14 +346,14 @@ impl Recorded {
     }
 
     /// `attributes: sum`
-    fn sums(&self, name: &str) -> Vec<String> {
+    pub(crate) fn sums(&self, name: &str) -> Vec<String> {
         let points = self.points(name).into_iter();
         points
             .map(|(attributes, _, sum)| format!("{attributes}: {sum}"))
             .collect()
     }
 
-    fn bounds(&self, name: &str) -> Vec<f64> {
+    pub(crate) fn bounds(&self, name: &str) -> Vec<f64> {
         let mut bounds = Vec::new();
         self.flush(|metric| {
             if metric.name() == name {

@@ -9,6 +9,7 @@ use super::super::end::Ending;
 use super::super::pick::Picks;
 use super::super::shared::Shared;
 use super::super::subchannel::Task;
+use super::super::watch::Watchers;
 use super::*;
 use crate::balance::{CallEnd, Connection, Picked, Subchannel};
 
@@ -19,10 +20,7 @@ struct Fixture {
 }
 
 fn published(state: State, picker: impl Picker) -> Published {
-    Published {
-        state,
-        picker: Arc::new(picker),
-    }
+    Published::new(state, Arc::new(picker))
 }
 
 impl Fixture {
@@ -30,8 +28,13 @@ impl Fixture {
         let (published, reader) = watch::channel(first);
         let wanted = Arc::new(tokio::sync::Notify::new());
         let settings = watch::channel(None).1;
-        let task = Task::spawn(async {});
-        let shared = Shared::new(reader, settings, wanted.clone(), task);
+        let shared = Shared {
+            published: reader,
+            settings,
+            wanted: wanted.clone(),
+            watchers: Watchers::none(),
+            _task: Task::spawn(async {}),
+        };
         Self {
             published,
             wanted,
