@@ -155,7 +155,9 @@
 //! A subchannel connects when its policy asks for it, READY once the server's first SETTINGS frame is
 //! here. Its attempts keep the [connection backoff protocol]: 1 s from the beginning of one to that of
 //! the next, then 1.6 times as much each time, up to 120 s, each give or take a fifth; it begins anew
-//! after a success. A GOAWAY takes a connection out of the choice at once, and the calls on it run on.
+//! after a success. A connection that ends before a call was answered over it, and before the wait
+//! that belongs to it is over, counts as a failure then: so a server that closes what it accepts isn't
+//! connected to in a loop, which the specification leaves open. A GOAWAY takes a connection out of the choice at once, and the calls on it run on.
 //!
 //! A channel that has no call for [`IDLE_TIMEOUT`] goes back to IDLE: it lets go of its connections and
 //! its resolver, and the next call resolves anew. What config it had stays until there is another.

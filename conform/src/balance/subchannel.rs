@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures::FutureExt;
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     connection: Mutex<Option<Slot>>,
     /// A call has found that its connection takes no more calls.
     refused: Notify,
+    /// The number of the newest connection over which a call was answered.
+    answered: AtomicU64,
     /// Who tells of it.
     #[cfg(all(feature = "channel", feature = "channelz"))]
     entry: std::sync::OnceLock<crate::channelz::SubchannelEntry>,
@@ -94,6 +97,7 @@ impl Subchannel {
             wanted: Notify::new(),
             connection: Mutex::new(None),
             refused: Notify::new(),
+            answered: AtomicU64::new(0),
             #[cfg(all(feature = "channel", feature = "channelz"))]
             entry: std::sync::OnceLock::new(),
         });
@@ -142,6 +146,12 @@ impl Subchannel {
     /// Whether a connection was asked for since the last question.
     pub(super) fn take_wanted(&self) -> bool {
         self.shared.wanted.notified().now_or_never().is_some()
+    }
+
+    /// A call was answered over the connection with this number.
+    #[cfg(all(test, feature = "channel"))]
+    pub(crate) fn answered(&self, number: u64) {
+        self.shared.answered(number);
     }
 
     /// Loses the connection with this number.
@@ -257,6 +267,19 @@ impl Shared {
         }
         drop(slot);
         drop(gone);
+    }
+
+    /// A call was answered over this connection.
+    pub(crate) fn answered(&self, number: u64) {
+        // Most often it isn't the first one.
+        if self.answered.load(Ordering::Relaxed) != number {
+            self.answered.store(number, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether there was a call over this connection that was answered.
+    pub(crate) fn has_answered(&self, number: u64) -> bool {
+        self.answered.load(Ordering::Relaxed) == number
     }
 
     /// Waits until a call has found that the connection takes no more calls.

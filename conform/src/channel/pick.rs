@@ -249,7 +249,10 @@ impl PickFuture {
                         return Poll::Pending;
                     };
                     return Poll::Ready(match response {
-                        Ok(response) => Ok(sent.ending.watch(response)),
+                        Ok(response) => {
+                            sent.subchannel.answered(sent.number);
+                            Ok(sent.ending.watch(response))
+                        }
                         Err(error) => Err(sent.failed(error.into())),
                     });
                 }

@@ -44,8 +44,18 @@ impl Connecting {
         let _shown = Shown(subchannel.clone());
         let mut backoff = Backoff::new();
         let mut number = 0;
+        // When the next attempt may begin, after a connection that was of no use.
+        let mut not_before = Instant::now();
         loop {
             subchannel.wanted().await;
+            if Instant::now() < not_before {
+                let address = subchannel.address();
+                let status = Status::unavailable(format!(
+                    "{address} closed the connection before a call was answered"
+                ));
+                self.wait(&subchannel, status, not_before).await;
+                continue;
+            }
             number += 1;
             self.tell(&subchannel, SubchannelState::Connecting).await;
             let again = Instant::now();
@@ -67,18 +77,33 @@ impl Connecting {
                 Err(status) => Err(status),
             };
             match result {
-                Ok(()) => backoff.reset(),
-                Err(status) => {
-                    self.tell(&subchannel, SubchannelState::TransientFailure(status))
-                        .await;
-                    // From the beginning of one attempt to that of the next.
-                    sleep_until(again + wait).await;
+                // A server that closes what it accepts would be connected to in a loop.
+                Ok(()) if again.elapsed() < wait && !subchannel.has_answered(number) => {
+                    not_before = again + wait;
+                    self.rest(&subchannel).await;
                 }
+                Ok(()) => {
+                    backoff.reset();
+                    self.rest(&subchannel).await;
+                }
+                // From the beginning of one attempt to that of the next.
+                Err(status) => self.wait(&subchannel, status, again + wait).await,
             }
-            // What was wanted of the connection that is gone doesn't ask for a new one.
-            subchannel.want_nothing();
-            self.tell(&subchannel, SubchannelState::Idle).await;
         }
+    }
+
+    /// IDLE, after a failure that lasts until `end`.
+    async fn wait(&self, subchannel: &Shared, status: Status, end: Instant) {
+        self.tell(subchannel, SubchannelState::TransientFailure(status))
+            .await;
+        sleep_until(end).await;
+        self.rest(subchannel).await;
+    }
+
+    async fn rest(&self, subchannel: &Shared) {
+        // What was wanted of the connection that is gone doesn't ask for a new one.
+        subchannel.want_nothing();
+        self.tell(subchannel, SubchannelState::Idle).await;
     }
 
     /// Until the connection takes no more calls.
@@ -148,6 +173,8 @@ impl Connecting {
                         .await;
                 }
                 _ => {
+                    // It has answered this one.
+                    subchannel.answered(connection.number);
                     subchannel.connected(connection.clone());
                     *was_ready = true;
                     self.tell(subchannel, SubchannelState::Ready).await;

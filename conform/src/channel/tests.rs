@@ -486,6 +486,28 @@ async fn what_is_not_http2_is_no_connection() {
     assert_eq!(channel.state().get(), State::TransientFailure);
 }
 
+#[tokio::test]
+async fn a_server_that_closes_what_it_accepts_is_not_connected_in_a_loop() {
+    let connections = Arc::new(AtomicU64::new(0));
+    let count = connections.clone();
+    let server = peer(move |stream| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async move { drop(h2::server::handshake::<_, Bytes>(stream).await) }
+    });
+    let (server, other) = (server.await, named("other").await);
+    let fleet = Manual::new("fleet");
+    fleet.set(backends([&server]));
+    let channel = channel(&fleet, ROUND_ROBIN);
+    channel.connect();
+    let mut state = channel.state();
+    soon(state.wait_for(State::TransientFailure)).await.unwrap();
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+    // And pick_first goes on to the next address meanwhile.
+    fleet.set(backends([&server, &other]).config("{}"));
+    let answered = soon(calls(&channel, WaitForReady(true))).await;
+    assert_eq!(answered.unwrap().get_ref(), "other");
+}
+
 /// PROTOCOL-HTTP2, "GOAWAY Frame".
 #[tokio::test]
 async fn a_goaway_sends_new_calls_elsewhere_and_leaves_running_ones_alone() {

@@ -101,7 +101,8 @@ async fn a_subchannel_connects_only_when_it_is_asked_to() {
     let attempt = it.attempt().await;
     attempt.result.send(Ok(connection())).unwrap();
     assert_eq!(it.event().await, State::Ready);
-    assert!(it.subchannel.connection().is_some());
+    let number = it.subchannel.connection().unwrap().number;
+    it.subchannel.answered(number);
     // Asked while it's READY: that says nothing of the time after.
     it.subchannel.connect();
     attempt.ended.send(()).unwrap();
@@ -147,6 +148,8 @@ async fn the_backoff_begins_anew_after_a_success_with_no_call_waiting() {
     let attempt = it.attempt().await;
     attempt.result.send(Ok(connection())).unwrap();
     assert_eq!(it.event().await, State::Ready);
+    // Longer than the wait that a failure would have brought.
+    advance(Duration::from_secs(30)).await;
     attempt.ended.send(()).unwrap();
     assert_eq!(it.event().await, State::Idle);
 
@@ -195,6 +198,7 @@ async fn news_of_a_connection_from_before_says_nothing_of_the_one_that_there_is(
         let attempt = it.attempt().await;
         attempt.result.send(Ok(connection())).unwrap();
         assert_eq!(it.event().await, State::Ready);
+        it.subchannel.answered(attempt.number);
         numbers.push(attempt.number);
         endings.push(attempt.ended);
     }
@@ -239,4 +243,61 @@ async fn handles_of_a_connection_are_lent_again_while_it_is_there() {
     assert_eq!(shared.idle(), 0);
     assert!(shared.gone(2));
     assert!(subchannel.lend().is_none());
+}
+
+/// connection-backoff.md leaves open what ends the backoff: a connection that is of some use.
+#[tokio::test(start_paused = true)]
+async fn connections_that_end_at_once_keep_the_backoff_too() {
+    let mut it = Fixture::new();
+    let mut expected = 1.0_f64;
+    for _ in 0..14 {
+        let attempt = it.attempt().await;
+        let begun = attempt.begun;
+        attempt.result.send(Ok(connection())).unwrap();
+        assert_eq!(it.event().await, State::Ready);
+        attempt.ended.send(()).unwrap();
+        assert_eq!(it.event().await, State::Idle);
+        // Who wants another one has to wait.
+        it.subchannel.connect();
+        let (_, state) = it.events.recv().await.unwrap();
+        let SubchannelState::TransientFailure(status) = state else {
+            panic!("{state:?}");
+        };
+        assert!(status.message().contains("before a call"), "{status}");
+        assert_eq!(it.event().await, State::Idle);
+        let gap = begun.elapsed().as_secs_f64();
+        assert!(
+            gap >= expected * 0.79 && gap <= expected * 1.21,
+            "{gap} {expected}"
+        );
+        expected = (expected * 1.6).min(120.0);
+    }
+    // One that is of use ends it.
+    let attempt = it.attempt().await;
+    let last = attempt.begun;
+    attempt.result.send(Ok(connection())).unwrap();
+    assert_eq!(it.event().await, State::Ready);
+    let number = it.subchannel.connection().unwrap().number;
+    it.subchannel.answered(number);
+    attempt.ended.send(()).unwrap();
+    assert_eq!(it.event().await, State::Idle);
+    let next = it.attempt().await;
+    assert_eq!(next.begun, last);
+    let begun = next.begun;
+    it.fails(next).await;
+    assert_eq!(it.event().await, State::Idle);
+    assert!(begun.elapsed().as_secs_f64() <= 1.21);
+}
+
+/// After the wait nobody is told of the connection that was of no use.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_wanted_late_is_made_at_once() {
+    let mut it = Fixture::new();
+    let attempt = it.attempt().await;
+    attempt.result.send(Ok(connection())).unwrap();
+    assert_eq!(it.event().await, State::Ready);
+    attempt.ended.send(()).unwrap();
+    assert_eq!(it.event().await, State::Idle);
+    advance(Duration::from_secs(2)).await;
+    it.attempt().await;
 }
