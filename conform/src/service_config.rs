@@ -108,7 +108,7 @@
 //! | `service config` | `[]` | must be an object | [A21] |
 //! | `loadBalancingConfig` | `{}` | it must be a list of policies | [A24] |
 //! | `loadBalancingConfig` | `[{}]`, `["round_robin"]`, `[{ "a": {}, "b": {} }]` | each policy must be an object with one key, its name | [A24] |
-//! | `loadBalancingConfig` | `[]`, `[{ "unknown": {} }]` | none of its policies is known | [A24] |
+//! | `loadBalancingConfig` | `[]`, `[{ "unknown": {} }]` | none of its policies is known, only … | [A24] |
 //! | `loadBalancingConfig` | `[{ "round_robin": 1 }]` | round_robin: (what the policy says) | [A24] |
 //! | `loadBalancingPolicy` | `1` | must be a string | [proto] |
 //! | `loadBalancingPolicy` | `"unknown"` | is no policy that is known | [A21] |

@@ -57,6 +57,14 @@ pub(super) struct LeastRequest {
 impl Rule for LeastRequest {
     type Data = Open;
 
+    fn reconfigured(&mut self, config: &dyn PolicyConfig) -> bool {
+        let Some(config) = config.downcast_ref::<Config>() else {
+            return false;
+        };
+        self.choices = config.choices;
+        true
+    }
+
     fn picker(&mut self, ready: &[Ready<'_, Open>]) -> Arc<dyn Picker> {
         let ready = ready.iter();
         Arc::new(Fewest {

@@ -142,6 +142,14 @@ impl Policy for PickFirst {
         Ok(())
     }
 
+    fn reconfigured(&mut self, config: &dyn PolicyConfig) -> bool {
+        let Some(config) = config.downcast_ref::<Config>() else {
+            return false;
+        };
+        self.shuffles = config.shuffles;
+        true
+    }
+
     fn failed(&mut self, error: &Status, control: &mut dyn Control) {
         if !self.has_backends {
             self.fail(Status::unavailable(error.message()), control);

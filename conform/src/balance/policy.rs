@@ -1,5 +1,6 @@
 //! What a load balancing policy is, to the channel that runs it.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,6 +25,14 @@ pub trait Policy: Send + 'static {
     /// What is wrong with them, such as that there are none. The resolver is asked again, with
     /// backoff; what the policy had before should go on working.
     fn resolved(&mut self, backends: &[Backend], control: &mut dyn Control) -> Result<(), String>;
+
+    /// The service config says something else of the policy. `true`: it goes by `config` from now on,
+    /// and is told of the backends next. `false`, as by default: the channel makes a new policy, with
+    /// connections of its own, in its place.
+    fn reconfigured(&mut self, config: &dyn PolicyConfig) -> bool {
+        let _ = config;
+        false
+    }
 
     /// The resolver failed. A policy that has backends keeps them; one that has none publishes
     /// TRANSIENT_FAILURE.
@@ -95,7 +104,7 @@ pub trait PolicyBuilder: Send + Sync + 'static {
 }
 
 /// A policy's config that is in order.
-pub trait PolicyConfig: fmt::Debug + Send + Sync + 'static {
+pub trait PolicyConfig: Any + fmt::Debug + Send + Sync {
     /// A policy with this config.
     fn build(&self) -> Box<dyn Policy>;
 
@@ -103,5 +112,12 @@ pub trait PolicyConfig: fmt::Debug + Send + Sync + 'static {
     /// service config asks for that (gRFC A17).
     fn health_checks(&self) -> bool {
         true
+    }
+}
+
+impl dyn PolicyConfig {
+    /// The config as what it is: for [`Policy::reconfigured`].
+    pub fn downcast_ref<T: PolicyConfig>(&self) -> Option<&T> {
+        (self as &dyn Any).downcast_ref()
     }
 }

@@ -49,7 +49,10 @@ impl Registry {
     /// The policy isn't known, or says what is wrong with its config, or panics.
     pub fn policy(&self, name: &str, config: &Value) -> Result<Chosen, String> {
         let builder = self.builders.get(name);
-        let builder = builder.ok_or_else(|| format!("{name:?} is no policy that is known"))?;
+        let builder = builder.ok_or_else(|| {
+            let names = self.names();
+            format!("{name:?} is no policy that is known; known are {names}")
+        })?;
         let policy = catch_unwind(AssertUnwindSafe(|| builder.parse_with(config, self)))
             .unwrap_or_else(|_| Err("it has panicked".into()))
             .map_err(|why| format!("{name}: {why}"))?;
@@ -58,6 +61,11 @@ impl Registry {
             text: config.clone(),
             config: policy,
         })
+    }
+
+    fn names(&self) -> String {
+        let names: Vec<_> = self.builders.keys().map(String::as_str).collect();
+        names.join(", ")
     }
 
     /// The first policy of a `loadBalancingConfig` that is known: a list of objects with one key
@@ -81,7 +89,10 @@ impl Registry {
                 return self.policy(name, config);
             }
         }
-        Err("none of its policies is known".into())
+        Err(format!(
+            "none of its policies is known, only {}",
+            self.names()
+        ))
     }
 }
 

@@ -205,6 +205,14 @@ impl Policy for RingHash {
         result
     }
 
+    fn reconfigured(&mut self, config: &dyn PolicyConfig) -> bool {
+        let Some(config) = config.downcast_ref::<Config>() else {
+            return false;
+        };
+        self.config = config.clone();
+        true
+    }
+
     fn failed(&mut self, error: &Status, control: &mut dyn Control) {
         self.endpoints.failed(error);
         self.settle(control);

@@ -44,6 +44,10 @@ pub(super) struct RoundRobin {
 impl Rule for RoundRobin {
     type Data = ();
 
+    fn reconfigured(&mut self, config: &dyn PolicyConfig) -> bool {
+        config.downcast_ref::<Config>().is_some()
+    }
+
     fn picker(&mut self, ready: &[Ready<'_, ()>]) -> Arc<dyn Picker> {
         // At a random place: many clients that start at once don't all call the first one.
         let first = self.rng.usize(..ready.len().max(1));

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::endpoints::Endpoints;
-use super::{Call, Control, Pick, Picker, Policy, Subchannel, SubchannelState};
+use super::{Call, Control, Pick, Picker, Policy, PolicyConfig, Subchannel, SubchannelState};
 use crate::connectivity::State;
 use crate::resolver::Backend;
 
@@ -19,6 +19,9 @@ pub(crate) trait Rule: Send + 'static {
 
     /// A picker over these, of which there is at least one, in the resolver's order.
     fn picker(&mut self, ready: &[Ready<'_, Self::Data>]) -> Arc<dyn Picker>;
+
+    /// Says whether it goes by this config from now on.
+    fn reconfigured(&mut self, config: &dyn PolicyConfig) -> bool;
 
     /// For how long a picker is good. After it comes another one.
     fn lasts(&self) -> Option<Duration> {
@@ -110,6 +113,10 @@ impl<R: Rule> Policy for Spread<R> {
         let result = self.endpoints.resolved(backends, control);
         self.settle(true, control);
         result
+    }
+
+    fn reconfigured(&mut self, config: &dyn PolicyConfig) -> bool {
+        self.rule.reconfigured(config)
     }
 
     fn failed(&mut self, error: &Status, control: &mut dyn Control) {

@@ -44,6 +44,10 @@ pub(super) struct StaticWeights {
 impl Rule for StaticWeights {
     type Data = ();
 
+    fn reconfigured(&mut self, config: &dyn PolicyConfig) -> bool {
+        config.downcast_ref::<Config>().is_some()
+    }
+
     fn picker(&mut self, ready: &[Ready<'_, ()>]) -> Arc<dyn Picker> {
         let mut total = 0;
         let shares = ready.iter().map(|it| {

@@ -120,6 +120,17 @@ impl Subchannel {
         self.shared.wanted.notify_one();
     }
 
+    /// Its connection, for calls of one's own: to ask a backend how it does, for example. `None` while
+    /// it isn't READY, and in a [`FakeChannel`](super::testing::FakeChannel).
+    ///
+    /// It's this one connection and never another: once it's lost, calls over it end with an error
+    /// that [`never_sent`](crate::status::never_sent) knows. It stays open as long as somebody has this,
+    /// so let go of it when the subchannel isn't READY any more.
+    pub fn channel(&self) -> Option<Channel> {
+        let slot = self.shared.slot();
+        slot.as_ref().map(|slot| slot.connection.channel.clone())
+    }
+
     /// The connection, if there is one that takes calls.
     #[cfg_attr(not(feature = "channel"), allow(dead_code))]
     pub(crate) fn connection(&self) -> Option<Connection> {

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 
 use super::subchannel::WeakSubchannel;
-use super::{Call, Control, Pick, Picker, Policy, Subchannel, SubchannelState};
+use super::{Call, Control, Pick, Picker, Policy, PolicyConfig, Subchannel, SubchannelState};
 use crate::connectivity::State;
 use crate::resolver::{Address, Backend};
 
@@ -46,6 +46,12 @@ impl FakeChannel {
     /// What the policy has against them.
     pub fn resolved(&mut self, backends: &[Backend]) -> Result<(), String> {
         self.policy.resolved(backends, &mut self.means)
+    }
+
+    /// The service config says something else of the policy. Says whether the policy goes by it; if so,
+    /// a channel has it [`resolved`](Self::resolved) next.
+    pub fn reconfigured(&mut self, config: &dyn PolicyConfig) -> bool {
+        self.policy.reconfigured(config)
     }
 
     /// The resolver failed.

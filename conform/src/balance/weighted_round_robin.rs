@@ -93,27 +93,43 @@ pub(super) struct WeightedRoundRobin {
 #[derive(Default)]
 pub(super) struct Known {
     weight: Arc<BackendWeight>,
-    /// Its reports out of band, and the number of the connection that they come over.
-    reports: Mutex<Option<(u64, LoadWatch)>>,
+    /// Its reports out of band.
+    reports: Mutex<Option<Reports>>,
+}
+
+struct Reports {
+    /// The number of the connection that they come over.
+    number: u64,
+    interval: Duration,
+    rules: WeightRules,
+    _watch: LoadWatch,
 }
 
 impl Known {
     /// Has reports come over this connection, for as long as it is READY.
     fn listen(&self, connection: Connection, interval: Duration, rules: WeightRules) {
         let mut reports = self.reports();
-        if (reports.as_ref()).is_some_and(|(number, _)| *number == connection.number) {
+        let number = connection.number;
+        if (reports.as_ref())
+            .is_some_and(|it| it.number == number && it.interval == interval && it.rules == rules)
+        {
             return;
         }
         let weight = self.weight.clone();
-        let watch = LoadWatch::telling(connection.channel, interval, move |load| {
+        let _watch = LoadWatch::telling(connection.channel, interval, move |load| {
             if let Load::Reported(report) = load {
                 weight.update(report, &rules);
             }
         });
-        *reports = Some((connection.number, watch));
+        *reports = Some(Reports {
+            number,
+            interval,
+            rules,
+            _watch,
+        });
     }
 
-    fn reports(&self) -> MutexGuard<'_, Option<(u64, LoadWatch)>> {
+    fn reports(&self) -> MutexGuard<'_, Option<Reports>> {
         // Nothing here panics while it is held.
         self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -122,13 +138,24 @@ impl Known {
 impl Rule for WeightedRoundRobin {
     type Data = Known;
 
+    fn reconfigured(&mut self, config: &dyn PolicyConfig) -> bool {
+        let Some(config) = config.downcast_ref::<Config>() else {
+            return false;
+        };
+        self.config = config.clone();
+        true
+    }
+
     fn picker(&mut self, ready: &[Ready<'_, Known>]) -> Arc<dyn Picker> {
         let rules = self.config.rules;
-        if let Some(interval) = self.config.out_of_band {
-            for backend in ready {
-                if let Some(connection) = backend.subchannel.connection() {
+        for backend in ready {
+            let connection = backend.subchannel.connection();
+            match (self.config.out_of_band, connection) {
+                (Some(interval), Some(connection)) => {
                     backend.data.listen(connection, interval, rules);
                 }
+                (Some(_), None) => {}
+                (None, _) => drop(backend.data.reports().take()),
             }
         }
         let weights: Vec<_> = ready.iter().map(|it| it.data.weight.get(&rules)).collect();

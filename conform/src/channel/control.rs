@@ -107,12 +107,11 @@ impl Policies {
     ) -> Result<(), String> {
         let checks_health = || guarded(|| chosen.config().health_checks()).unwrap_or(true);
         let health = health.filter(|_| checks_health());
-        let is_new = (self.next.as_ref().or(self.current.as_ref())).is_none_or(|running| {
-            running.is_broken
-                || running.chosen != *chosen
-                || running.means.environment.health.as_deref() != health
+        let newest = self.next.as_mut().or(self.current.as_mut());
+        let goes_on = newest.is_some_and(|running| {
+            running.means.environment.health.as_deref() == health && running.takes(chosen)
         });
-        if is_new {
+        if !goes_on {
             let mut environment = self.environment.clone();
             environment.health = health.map(Into::into);
             let running = Running::new(chosen.clone(), environment);
@@ -262,6 +261,21 @@ impl Running {
             None => running.broke(),
         }
         running
+    }
+
+    /// Says whether it is this policy, or is it from now on.
+    fn takes(&mut self, chosen: &Chosen) -> bool {
+        if self.is_broken || self.chosen.name() != chosen.name() {
+            return false;
+        }
+        if self.chosen != *chosen {
+            let takes = self.run(|policy, _| policy.reconfigured(chosen.config()));
+            if takes != Some(true) {
+                return false;
+            }
+            self.chosen = chosen.clone();
+        }
+        true
     }
 
     fn state(&self) -> Option<State> {

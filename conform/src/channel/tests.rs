@@ -472,6 +472,70 @@ async fn a_new_config_from_the_resolver_is_taken_and_a_bad_one_is_refused() {
     assert_eq!(seen.len(), 2, "gRFC A21: all stays as it was");
 }
 
+/// Who counts the connections that are made to it before they go on to `behind`.
+async fn counted(behind: &Served) -> (Served, Arc<AtomicU64>) {
+    let count = Arc::new(AtomicU64::new(0));
+    let (counted, behind) = (count.clone(), behind.address);
+    let front = peer(move |mut stream| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let mut behind = tokio::net::TcpStream::connect(behind).await.unwrap();
+            let _ = tokio::io::copy_bidirectional(&mut stream, &mut behind).await;
+        }
+    });
+    (front.await, count)
+}
+
+/// gRFC A24, and load-balancing.md: a policy of the same name gets the new config.
+#[tokio::test]
+async fn a_new_config_of_the_same_policy_keeps_its_connections() {
+    let server = named("one").await;
+    for (first, second) in [
+        (
+            r#""pick_first": {}"#,
+            r#""pick_first": { "shuffleAddressList": true }"#,
+        ),
+        (r#""round_robin": {}"#, r#""round_robin": { "new": 1 }"#),
+        (
+            r#""static_weights": {}"#,
+            r#""static_weights": { "new": 1 }"#,
+        ),
+        (
+            r#""least_request_experimental": {}"#,
+            r#""least_request_experimental": { "choiceCount": 3 }"#,
+        ),
+        (
+            r#""ring_hash_experimental": { "requestHashHeader": "a" }"#,
+            r#""ring_hash_experimental": { "requestHashHeader": "b" }"#,
+        ),
+        (
+            r#""weighted_round_robin": {}"#,
+            r#""weighted_round_robin": { "weightUpdatePeriod": "2s" }"#,
+        ),
+    ] {
+        let config = |policy: &str, limit: u32| {
+            format!(
+                r#"{{ "loadBalancingConfig": [{{ {policy} }}],
+                    "methodConfig": [{{ "name": [{{}}], "maxRequestMessageBytes": {limit} }}] }}"#
+            )
+        };
+        let (front, connections) = counted(&server).await;
+        let fleet = Manual::new("fleet");
+        fleet.set(backends([&front]).config(config(first, 1000)));
+        let channel = channel(&fleet, "{}");
+        assert_eq!(answer(&channel).await.unwrap(), "one", "{first}");
+        // The limit shows that the config is there.
+        fleet.set(backends([&front]).config(config(second, 1)));
+        soon(async { while answer(&channel).await != Err(Code::ResourceExhausted) {} }).await;
+        fleet.set(backends([&front]).config(config(second, 1000)));
+        soon(async { while answer(&channel).await != Ok("one".into()) {} }).await;
+        for _ in 0..20 {
+            assert_eq!(answer(&channel).await.unwrap(), "one", "{second}");
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), 1, "{second}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_not_http2_is_no_connection() {
     let server = peer(|mut stream| async move {
@@ -492,7 +556,7 @@ async fn a_server_that_closes_what_it_accepts_is_not_connected_in_a_loop() {
     let count = connections.clone();
     let server = peer(move |stream| {
         count.fetch_add(1, Ordering::SeqCst);
-        async move { drop(h2::server::handshake::<_, Bytes>(stream).await) }
+        async move { drop(h2::server::handshake(stream).await) }
     });
     let (server, other) = (server.await, named("other").await);
     let fleet = Manual::new("fleet");
@@ -681,6 +745,7 @@ async fn what_cannot_be_made_is_said_in_a_sentence() {
     let builder = || Channel::builder("localhost:50051");
     for (error, word) in [
         (error(Channel::builder("http://localhost")), "URL"),
+        (error(Channel::builder("a:1,b:2")), "ipv4:a:1,b:2"),
         (error(builder().service_config("{")), "service config"),
         (error(builder().authority("not an authority")), "authority"),
     ] {

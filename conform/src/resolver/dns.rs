@@ -138,6 +138,13 @@ impl Scheme for Dns {
             "" => None,
             authority => Some(server(authority)?),
         };
+        if target.endpoint().contains(',') {
+            let addresses = target.endpoint();
+            let hint = format!("ipv4:{addresses}, or ipv6:");
+            return Err(format!(
+                "it is more than one name; several addresses are {hint}"
+            ));
+        }
         let host = Host::parse(target.endpoint())?;
         match host {
             Host::Address(address) => Ok(Box::new(Fixed::new([address]))),

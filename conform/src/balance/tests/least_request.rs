@@ -115,3 +115,25 @@ fn its_config_is_read() {
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_config_keeps_connections_and_counts() {
+    let mut channel = channel(2, 10);
+    let mut open = Vec::new();
+    while open.len() < 9 {
+        let call = begin(&mut channel);
+        let address = call.subchannel().address().clone();
+        if address != at(1) && open.iter().all(|(other, _)| *other != address) {
+            open.push((address, call));
+        }
+    }
+    let list = json!([{ "least_request_experimental": { "choiceCount": 10 } }]);
+    let more = Registry::new().choose(&list).unwrap();
+    assert!(channel.reconfigured(more.config()));
+    channel.resolved(&backends(1..=10)).unwrap();
+    // As with ten choices from the beginning.
+    let share = shares(&mut channel, 1000)[&at(1)];
+    assert!(share.abs_diff(651) < 60, "{share}");
+    let other = Registry::new().choose(&json!([{ "round_robin": {} }]));
+    assert!(!channel.reconfigured(other.unwrap().config()));
+}

@@ -387,3 +387,14 @@ fn asks_nobody_for_its_health() {
     assert!(!health("pick_first"));
     assert!(health("round_robin"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_config_shuffles_from_the_next_list_on() {
+    let mut channel = channel(&backends(1..=50));
+    let list = json!([{ "pick_first": { "shuffleAddressList": true } }]);
+    let other = Registry::new().choose(&list).unwrap();
+    assert!(channel.reconfigured(other.config()));
+    channel.wanted();
+    channel.resolved(&backends(1..=50)).unwrap();
+    assert_ne!(channel.wanted(), [at(1)]);
+}

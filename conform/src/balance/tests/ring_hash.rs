@@ -508,3 +508,22 @@ fn its_config_is_read() {
         assert_eq!(refused(fields), expected);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_config_may_name_another_header() {
+    let mut channel = channel(&backends(1..=5));
+    connect(&mut channel, 1..=5);
+    let home_of_ann = home(&mut channel, "ann");
+    let list = json!([{ "ring_hash_experimental": { "requestHashHeader": "user" } }]);
+    let other = Registry::new().choose(&list).unwrap();
+    assert!(channel.reconfigured(other.config()));
+    channel.resolved(&backends(1..=5)).unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert("user", HeaderValue::from_static("ann"));
+    for number in 0..20 {
+        // What the old one says doesn't matter any more.
+        headers.insert("session", number.into());
+        let picked = channel.pick(&Call::new("/test.Test/Call", &headers));
+        assert_eq!(address(picked), home_of_ann);
+    }
+}

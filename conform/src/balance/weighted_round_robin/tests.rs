@@ -464,7 +464,7 @@ async fn there_is_one_stream_of_reports_for_each_connection() {
     let listen = |number| {
         let channel = server.channel();
         known.listen(Connection { number, channel }, SECOND, rules);
-        known.reports().as_ref().unwrap().1.subscribe()
+        known.reports().as_ref().unwrap()._watch.subscribe()
     };
     let first = listen(1);
     assert!(first.same_channel(&listen(1)));
@@ -526,4 +526,21 @@ async fn reports_come_out_of_band_for_as_long_as_there_is_a_connection() {
     })
     .await;
     assert!(!is_free(&control.servers[1]).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_config_counts_from_the_next_picker_on() {
+    let registry = Registry::new();
+    let of = |config: Value| registry.policy("weighted_round_robin", &config).unwrap();
+    let mut channel = FakeChannel::new(of(json!({})).config().build());
+    let backend = resolver::Backend::at(([10, 0, 0, 1], 1).into());
+    channel.resolved(std::slice::from_ref(&backend)).unwrap();
+    channel.set(&backend.addresses()[0], SubchannelState::Ready);
+    assert_eq!(channel.wake_at(), Some(Instant::now() + SECOND));
+    let other = of(json!({ "weightUpdatePeriod": "0.5s" }));
+    assert!(channel.reconfigured(other.config()));
+    channel.resolved(&[backend]).unwrap();
+    assert_eq!(channel.wake_at(), Some(Instant::now() + SECOND / 2));
+    let stranger = registry.policy("pick_first", &json!({})).unwrap();
+    assert!(!channel.reconfigured(stranger.config()));
 }

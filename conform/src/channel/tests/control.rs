@@ -36,6 +36,8 @@ struct Puppet {
     publishes: State,
     panics: bool,
     wakes_after: Option<Duration>,
+    /// Whether it goes by a new config.
+    takes: bool,
     log: Arc<Mutex<Vec<String>>>,
 }
 
@@ -68,6 +70,16 @@ impl Policy for Puppet {
             [] => Err("none".into()),
             _ => Ok(()),
         }
+    }
+
+    fn reconfigured(&mut self, config: &dyn PolicyConfig) -> bool {
+        let config = config.downcast_ref::<Self>().unwrap();
+        assert!(!config.panics || !self.takes, "boom");
+        if self.takes {
+            self.note(&format!("takes {}", config.publishes));
+            self.publishes = config.publishes;
+        }
+        self.takes
     }
 
     fn failed(&mut self, error: &Status, control: &mut dyn Control) {
@@ -110,6 +122,7 @@ impl PolicyBuilder for Puppets {
             publishes,
             panics: config["panics"] == true,
             wakes_after: config["seconds"].as_u64().map(Duration::from_secs),
+            takes: config["takes"] == true,
             log: self.0.clone(),
         }))
     }
@@ -178,6 +191,42 @@ async fn another_config_is_another_policy_and_so_is_another_health_check() {
         it.policies.resolved(&[backend()], &chosen, health).unwrap();
         assert_eq!(it.log(), ["built", "resolved 1"]);
     }
+}
+
+#[tokio::test]
+async fn a_policy_that_takes_a_new_config_goes_on_with_it() {
+    let mut it = Fixture::new();
+    let first = it.puppet(json!({ "publishes": "READY", "takes": true }));
+    it.policies.resolved(&[backend()], &first, None).unwrap();
+    assert_eq!(it.log(), ["built", "resolved 1"]);
+    let second = it.puppet(json!({ "publishes": "IDLE" }));
+    for lines in [&["takes IDLE", "resolved 1"][..], &["resolved 1"]] {
+        it.policies.resolved(&[backend()], &second, None).unwrap();
+        assert_eq!(it.log(), lines);
+        assert_eq!(it.says().unwrap(), "IDLE");
+    }
+    // With another health check its connections are others.
+    it.policies
+        .resolved(&[backend()], &first, Some("a"))
+        .unwrap();
+    assert_eq!(it.log(), ["built", "resolved 1"]);
+    // Another policy has another config.
+    let other = it.registry.policy("round_robin", &json!({})).unwrap();
+    it.policies
+        .resolved(&[backend()], &other, Some("a"))
+        .unwrap();
+    assert!(it.log().is_empty());
+}
+
+#[tokio::test]
+async fn a_policy_that_panics_over_a_new_config_is_replaced() {
+    let mut it = Fixture::new();
+    let first = it.puppet(json!({ "publishes": "READY", "takes": true }));
+    it.policies.resolved(&[backend()], &first, None).unwrap();
+    it.log();
+    let bomb = it.puppet(json!({ "panics": true }));
+    it.policies.resolved(&[backend()], &bomb, None).unwrap();
+    assert_eq!(it.log(), ["built", "resolved 1"]);
 }
 
 #[tokio::test]

@@ -267,3 +267,15 @@ fn a_response_is_as_long_as_the_servers() {
 fn whom_a_call_tells_is_not_shown() {
     assert_eq!(format!("{:?}", Ending::default()), "Ending { .. }");
 }
+
+/// For calls of a policy's own.
+#[tokio::test]
+async fn a_policy_can_make_calls_over_its_subchannel() {
+    let server = named("one").await;
+    let subchannel = connected(&server);
+    let own = subchannel.channel().unwrap();
+    let reply = call(own, "how do you do?").await.unwrap();
+    assert_eq!(reply.into_inner(), "one");
+    subchannel.lose(1);
+    assert!(subchannel.channel().is_none());
+}

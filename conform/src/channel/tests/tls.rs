@@ -85,20 +85,6 @@ async fn a_connection_is_ready_once_its_handshake_is_done() {
     assert_eq!(channel.state().get(), State::Ready);
 }
 
-/// Who counts the connections that are made to it before they go on to `behind`.
-async fn counted(behind: &Served) -> (Served, Arc<AtomicU64>) {
-    let count = Arc::new(AtomicU64::new(0));
-    let (counted, behind) = (count.clone(), behind.address);
-    let front = crate::testing::peer(move |mut stream| {
-        counted.fetch_add(1, Ordering::SeqCst);
-        async move {
-            let mut behind = TcpStream::connect(behind).await.unwrap();
-            let _ = copy_bidirectional(&mut stream, &mut behind).await;
-        }
-    });
-    (front.await, count)
-}
-
 #[tokio::test]
 async fn what_is_not_the_right_server_fails_calls_with_the_reason_and_is_left_in_peace() {
     let (ca, other) = (Authority::new(), Authority::new());

@@ -71,7 +71,11 @@ fn each_row_says_what_happens() {
             let invalid = read(&with(&row.place, value));
             let invalid = invalid.expect_err(&format!("{}: {value}", row.place));
             let expected = format!("{}: {}", row.place, row.sentence);
-            assert_eq!(invalid.to_string(), expected, "{value}");
+            let said = invalid.to_string();
+            match expected.strip_suffix('…') {
+                Some(beginning) => assert!(said.starts_with(beginning), "{value}: {said}"),
+                None => assert_eq!(said, expected, "{value}"),
+            }
             assert_eq!(invalid.path(), row.place);
         }
     }
