@@ -256,6 +256,10 @@
 //! # }
 //! ```
 //!
+//! [`Subchannel::channel`] is for calls of the policy's own, such as health checks of another kind.
+//! When the service config says something else of a policy, [`Policy::reconfigured`] is asked whether it
+//! goes on with that; one that doesn't is replaced, with its connections.
+//!
 //! # What it can't do
 //!
 //! * No `priority`, no `weighted_target`, nothing of xDS. So `ring_hash_experimental` needs its

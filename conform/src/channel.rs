@@ -163,8 +163,8 @@
 //! its resolver, and the next call resolves anew. What config it had stays until there is another.
 //!
 //! [`Channel::close`] ends it in order: SHUTDOWN, no new calls, and a future that is there when the last
-//! call has ended. `Channel`s that are just dropped have the same effect but for the calls that still
-//! look for a connection: those go on as long as they are waited for.
+//! call has ended. Calls that run also outlive a channel whose clones are all dropped, but nobody hears
+//! of their end.
 //!
 //! # Watching it
 //!

@@ -79,7 +79,7 @@
 //! # What is read
 //!
 //! Names of fields are as in proto3's JSON, `camelCase`. Those that aren't known are overlooked, also
-//! within objects ([A21]); `null` is the same as nothing. The last of two fields with one name counts.
+//! within objects ([A21]), and [`unknown_fields`] lists them; `null` is the same as nothing. The last of two fields with one name counts.
 //!
 //! A method has the config whose name fits it best: that of the method, else that of its service,
 //! else the one with the empty name, `{}`. Only that one: fields aren't put together. A config without
@@ -195,6 +195,7 @@ mod json;
 mod layer;
 mod parse;
 mod selection;
+mod unknown;
 
 #[cfg(test)]
 mod tests;
@@ -203,3 +204,4 @@ pub use self::config::{Attempts, MethodConfig, ServiceConfig};
 pub use self::json::{InvalidServiceConfig, MAX_SIZE};
 pub use self::layer::{ConfiguredChannel, ServiceConfigLayer};
 pub use self::selection::{Selected, Selection};
+pub use self::unknown::{MAX_UNKNOWN_FIELDS, unknown_fields};

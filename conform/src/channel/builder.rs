@@ -147,11 +147,12 @@ impl ChannelBuilder {
     }
 
     /// After so long without a call the channel goes back to IDLE: it lets go of its connections and
-    /// of its resolver, and the next call begins anew. [`IDLE_TIMEOUT`] if it isn't set; `None`: never.
+    /// of its resolver, and the next call begins anew. [`IDLE_TIMEOUT`] if it isn't set; `None` or zero:
+    /// never.
     ///
     /// A call counts until its end. What [`connect`](Channel::connect) connects lives as long.
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.idle_timeout = timeout.into();
+        self.idle_timeout = timeout.into().filter(|timeout| !timeout.is_zero());
         self
     }
 

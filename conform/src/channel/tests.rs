@@ -554,9 +554,15 @@ async fn what_is_not_http2_is_no_connection() {
 async fn a_server_that_closes_what_it_accepts_is_not_connected_in_a_loop() {
     let connections = Arc::new(AtomicU64::new(0));
     let count = connections.clone();
+    let (close, closes) = tokio::sync::watch::channel(false);
     let server = peer(move |stream| {
         count.fetch_add(1, Ordering::SeqCst);
-        async move { drop(h2::server::handshake(stream).await) }
+        let mut closes = closes.clone();
+        async move {
+            let connection = h2::server::handshake(stream).await;
+            let _ = closes.wait_for(|closes| *closes).await;
+            drop(connection);
+        }
     });
     let (server, other) = (server.await, named("other").await);
     let fleet = Manual::new("fleet");
@@ -564,6 +570,8 @@ async fn a_server_that_closes_what_it_accepts_is_not_connected_in_a_loop() {
     let channel = channel(&fleet, ROUND_ROBIN);
     channel.connect();
     let mut state = channel.state();
+    soon(state.wait_for(State::Ready)).await.unwrap();
+    close.send(true).unwrap();
     soon(state.wait_for(State::TransientFailure)).await.unwrap();
     assert_eq!(connections.load(Ordering::SeqCst), 1);
     // And pick_first goes on to the next address meanwhile.

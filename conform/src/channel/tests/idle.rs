@@ -165,11 +165,13 @@ fn request() -> Request<tonic::body::Body> {
 async fn a_channel_may_never_be_idle() {
     let server = named("one").await;
     let scheme = counting(&server);
-    let channel = builder(&scheme).idle_timeout(None).connect_lazy().unwrap();
-    assert_eq!(in_real_time(answer(&channel)).await.unwrap(), "one");
-    advance(Duration::from_secs(30 * 24 * 60 * 60)).await;
-    settled().await;
-    assert_eq!(channel.state().get(), State::Ready);
+    for never in [None, Some(Duration::ZERO)] {
+        let channel = builder(&scheme).idle_timeout(never).connect_lazy().unwrap();
+        assert_eq!(in_real_time(answer(&channel)).await.unwrap(), "one");
+        advance(Duration::from_secs(30 * 24 * 60 * 60)).await;
+        settled().await;
+        assert_eq!(channel.state().get(), State::Ready);
+    }
 }
 
 /// It can't be resolved any more when it's wanted again.

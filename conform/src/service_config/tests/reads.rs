@@ -333,3 +333,38 @@ fn without_a_registry_the_policies_are_those_of_conform() {
     assert_eq!(config.load_balancing().unwrap().name(), "pick_first");
     assert!(parse("ours").is_err());
 }
+
+/// gRFC A21: they are overlooked. Whoever has misspelt one wants to know.
+#[test]
+fn fields_that_nobody_knows_are_listed() {
+    assert!(unknown_fields(&full().to_string()).is_empty());
+    for (place, name) in [
+        ("", "retryThrotling"),
+        ("/healthCheckConfig", "service"),
+        ("/retryThrottling", "tokens"),
+        ("/methodConfig/1", "timeOut"),
+        ("/methodConfig/0/name/1", "services"),
+        ("/methodConfig/0/retryPolicy", "maxAttempt"),
+        ("/methodConfig/1/hedgingPolicy", "delay"),
+    ] {
+        let mut config = full();
+        let object = config.pointer_mut(place).unwrap().as_object_mut().unwrap();
+        object.insert(name.into(), json!({ "anything": 1 }));
+        let [path] = unknown_fields(&config.to_string()).try_into().unwrap();
+        let expected = format!("{place}/{name}");
+        assert_eq!(
+            path.replace(['.', '['], "/").replace(']', ""),
+            expected[1..]
+        );
+        assert!(read(&config.to_string()).is_ok(), "{path}");
+    }
+    // Those of a policy are its own business, and what is no config has none.
+    let policy = r#"{ "loadBalancingConfig": [{ "round_robin": { "new": 1 } }] }"#;
+    for other in [policy, "", "[]", "7", r#"{ "methodConfig": 7 }"#] {
+        assert!(unknown_fields(other).is_empty(), "{other}");
+    }
+    let many = (0..1000).map(|number| (format!("f{number}"), json!(1)));
+    let many = Value::Object(many.collect());
+    assert_eq!(unknown_fields(&many.to_string()).len(), MAX_UNKNOWN_FIELDS);
+    assert_eq!(unknown_fields(r#"{ "a\nb": 1 }"#), [r"a\nb"]);
+}
