@@ -5,8 +5,8 @@
 //! $ cargo run -p conform --example peer
 //! ```
 //!
-//! A line of input is JSON: an `id`, a `command`, and what that needs. It's answered by a line with the
-//! same `id`, in any order.
+//! A line of input is JSON: an `id`, a `command`, and what that needs. It's answered by a line with
+//! the same `id`, in any order.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -96,7 +96,7 @@ fn find<'a>(channels: &'a HashMap<String, Channel>, name: &str) -> Result<&'a Ch
     channel.ok_or_else(|| format!("there is no channel {name:?}"))
 }
 
-/// A channel to `target` with this `config`. The others' `backoff` is always the specification's here.
+/// A channel to `target` with this `config`. Its waits between connections are the specification's.
 fn open(line: &Value) -> Result<Channel, Box<dyn Error>> {
     let builder = Channel::builder(&text(&line["target"]));
     let builder = builder.service_config(text(&line["config"]));
@@ -128,7 +128,8 @@ async fn call(channel: Channel, line: &Value) -> Result<Value, StdError> {
     Ok(json!({ "code": code as i32, "backend": backend }))
 }
 
-/// Calls of a greeter for so many `seconds`, with `in_flight` of them at all times: how many there were.
+/// Calls of a greeter for so many `seconds`, with `in_flight` of them at all times. Says how many
+/// there were.
 async fn bench(channel: Channel, line: &Value) -> Value {
     let end = Instant::now() + seconds(line);
     let callers = 0..line["in_flight"].as_u64().unwrap_or_default();

@@ -97,11 +97,13 @@
 //!   as in grpc-go, rather than with the last failure at once.
 //! * A call that never left this side is put on at most 32 other connections. A6 has no limit but
 //!   the deadline; grpc-go neither. Refused calls are made again once for each call, whichever
-//!   attempt it was; in grpc-go, only if it was the first.
+//!   attempt it was; in grpc-go, only if it was the first. grpcio counts that as an attempt,
+//!   against A6, *Transparent Retries*.
 //! * A call counts as a success when it ends with OK, and as a failure also if it fails after its
-//!   headers, with a code of its policy, or a pushback that says stop. grpc-go counts no failures
-//!   after headers.
-//! * A pushback with unnecessary zeros, a sign, or twice, is malformed: it says stop.
+//!   headers, with a code of its policy, or a pushback that says stop, as in grpcio. grpc-go and
+//!   grpc-js count no failures after headers. A6, *Throttling Retry Attempts and Hedged RPCs*.
+//! * A pushback with unnecessary zeros, a sign, or twice, is malformed: it says stop. So does one
+//!   that is no number, by A6, *Pushback*; grpc-js overlooks it, and grpcio makes INTERNAL of it.
 //!
 //! # What it can't do
 //!
