@@ -150,6 +150,8 @@ fn all_the_same(request: Request<()>) {
         assert_eq!(methods[0], methods[1]);
         let marks = [got, wanted].map(|it| it.get::<IsAttempt>().is_some());
         assert_eq!(marks[0], marks[1]);
+        let calls = [got, wanted].map(|it| it.get::<PerCall>().map(|it| it.throttle.is_some()));
+        assert_eq!(calls[0], calls[1]);
     }
 }
 
@@ -161,12 +163,20 @@ fn each_attempt_has_the_whole_head() {
         request.header("x-own", "two").body(()).unwrap()
     };
     all_the_same(request());
+    let mut own = request();
+    own.extensions_mut().insert(Own(1));
+    all_the_same(own);
     let mut usual = request();
     usual.extensions_mut().insert(GrpcMethod::new("a.B", "C"));
     usual
         .extensions_mut()
         .insert(Deadline::after(Duration::from_secs(1)).unwrap());
     usual.extensions_mut().insert(IsAttempt);
+    let call = PerCall {
+        throttle: Throttle::new(1, 1).ok(),
+        ..PerCall::default()
+    };
+    usual.extensions_mut().insert(call);
     all_the_same(usual.clone());
     usual.extensions_mut().insert(Own(1));
     all_the_same(usual);

@@ -11,7 +11,7 @@ use tonic::codegen::{Body as HttpBody, Bytes, Service, StdError};
 
 use super::HedgingPolicy;
 use super::hedged::Hedged;
-use crate::attempts::{Call, IsAttempt, Settings};
+use crate::attempts::{Call, IsAttempt, Policy, Settings};
 use crate::per_call::PerCall;
 
 pin_project! {
@@ -50,9 +50,10 @@ where
         settings: &Settings<HedgingPolicy>,
     ) -> Self {
         let extensions = request.extensions();
-        let own = extensions.get::<Arc<HedgingPolicy>>();
-        let configured = PerCall::of(extensions).and_then(|call| call.hedging.as_ref());
-        let policy = own.or(configured).or(settings.policy.as_ref()).cloned();
+        let own = extensions.get::<Arc<HedgingPolicy>>().cloned();
+        let policy = own
+            .or_else(|| PerCall::of(extensions).and_then(HedgingPolicy::configured))
+            .or_else(|| settings.policy.clone());
         let state = match policy {
             Some(policy) if extensions.get::<IsAttempt>().is_none() => {
                 let hedged = Box::new(Hedged::new(inner, Call::new(request, settings), policy));
