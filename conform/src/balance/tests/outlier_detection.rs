@@ -153,6 +153,40 @@ async fn a_backend_that_stands_out_is_ejected() {
     assert_eq!(called(&mut channel), ports(1..=4));
 }
 
+/// gRFC A50, *Success Rate Algorithm*: by the share of calls that succeed, not by their number.
+#[tokio::test(start_paused = true)]
+async fn who_gets_fewer_calls_does_not_stand_out() {
+    let mut channel = ready(json!({ "successRateEjection": {} }), 5);
+    calls(&mut channel, 500, |_, _| false);
+    // As many again for all but one.
+    for _ in 0..500 {
+        let Pick::Use(picked) = pick(&mut channel) else {
+            panic!("there are no backends");
+        };
+        let is_other = *picked.subchannel().address() != at(3);
+        end(picked, is_other.then_some(Code::Ok));
+    }
+    assert!(channel.wake().await);
+    assert_eq!(called(&mut channel), ports(1..=5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_child_may_ask_for_the_resolver() {
+    let mut channel = ready(by_percentage(), 2);
+    channel.set(&at(1), Idle);
+    assert_eq!(channel.re_resolutions(), 1);
+}
+
+/// gRFC A17: whether backends are asked for their health is the child's business.
+#[test]
+fn backends_are_asked_for_their_health_if_the_child_wants_that() {
+    for (child, expected) in [("round_robin", true), ("pick_first", false)] {
+        let config = json!({ "childPolicy": [{ child: {} }] });
+        let chosen = Registry::new().policy(Builder.name(), &config).unwrap();
+        assert_eq!(chosen.config().health_checks(), expected, "{child}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_factor_of_the_deviation_comes_in_thousandths() {
     // The one is 2.0 deviations below the mean, whatever its rate is.
