@@ -290,6 +290,8 @@ mod config;
 mod dialer;
 mod endpoints;
 mod least_request;
+#[cfg_attr(not(feature = "channel"), allow(dead_code))]
+mod line;
 mod outlier_detection;
 mod pick_first;
 mod picker;
@@ -308,6 +310,8 @@ mod weighted_round_robin;
 
 pub use self::dialer::CONNECTION_ATTEMPT_DELAY;
 pub use self::endpoints::MAX_ADDRESSES;
+#[allow(unused_imports)] // For the channel.
+pub(crate) use self::line::{Line, LineEnd, MOST_IN_VAIN, Waiting};
 pub use self::picker::{Call, CallEnd, Pick, Picked, Picker};
 pub use self::policy::{Control, Policy, PolicyBuilder, PolicyConfig};
 pub use self::registry::{Chosen, Registry};

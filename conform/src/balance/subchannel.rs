@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tonic::Status;
 use tonic::transport::Channel;
 
+use super::line::Line;
 use crate::connectivity::State;
 use crate::resolver::Address;
 
@@ -71,6 +72,20 @@ pub(crate) struct Shared {
 pub(crate) struct Connection {
     pub(crate) number: u64,
     pub(crate) channel: Channel,
+    pub(crate) line: Arc<Line>,
+}
+
+#[cfg(test)]
+impl Connection {
+    /// One that nothing closes.
+    pub(crate) fn open(number: u64, channel: Channel) -> Self {
+        let (line, _) = Line::new();
+        Self {
+            number,
+            channel,
+            line,
+        }
+    }
 }
 
 /// The connection of a subchannel.
@@ -124,8 +139,8 @@ impl Subchannel {
     /// it isn't READY, and in a [`FakeChannel`](super::testing::FakeChannel).
     ///
     /// It's this one connection and never another: once it's lost, calls over it end with an error
-    /// that [`never_sent`](crate::status::never_sent) knows. It stays open as long as somebody has this,
-    /// so let go of it when the subchannel isn't READY any more.
+    /// that [`never_sent`](crate::status::never_sent) knows. Let go of it when the subchannel isn't READY
+    /// any more: the connection ends with the last of the channel's calls over it, and yours with it.
     pub fn channel(&self) -> Option<Channel> {
         let slot = self.shared.slot();
         slot.as_ref().map(|slot| slot.connection.channel.clone())
@@ -145,7 +160,12 @@ impl Subchannel {
         let Slot { connection, idle } = slot.as_mut()?;
         let number = connection.number;
         let channel = idle.pop().unwrap_or_else(|| connection.channel.clone());
-        Some(Connection { number, channel })
+        let line = connection.line.clone();
+        Some(Connection {
+            number,
+            channel,
+            line,
+        })
     }
 
     /// What knows the connection, without keeping the subchannel.

@@ -17,7 +17,7 @@ use tonic::codegen::{Service, StdError};
 use tonic::transport::{Channel, Endpoint};
 use tower::ServiceExt;
 
-use crate::balance::Shared;
+use crate::balance::{LineEnd, Shared};
 use crate::frames::{FrameScanner, GOAWAY, Heard, Listen, SETTINGS};
 use crate::resolver::Address;
 use crate::status::{NotSent, explain};
@@ -25,12 +25,13 @@ use crate::status::{NotSent, explain};
 /// Makes connections.
 pub(super) trait Connect: Send + Sync + 'static {
     /// A connection of this subchannel, which is told when the connection, with this `number`, takes
-    /// no more calls; so is `ended`.
+    /// no more calls; so is `ended`. It's closed at the end of `line`.
     fn connect(
         &self,
         subchannel: &Arc<Shared>,
         number: u64,
         ended: oneshot::Sender<()>,
+        line: LineEnd,
     ) -> BoxFuture<'static, Result<Channel, Status>>;
 }
 
@@ -76,6 +77,7 @@ impl Connect for Connector {
         subchannel: &Arc<Shared>,
         number: u64,
         ended: oneshot::Sender<()>,
+        line: LineEnd,
     ) -> BoxFuture<'static, Result<Channel, Status>> {
         let guard = Guard {
             subchannel: Arc::downgrade(subchannel),
@@ -88,7 +90,7 @@ impl Connect for Connector {
         let show = subchannel.entry().cloned();
         #[cfg(not(feature = "channelz"))]
         let show = ();
-        Box::pin(async move { connector.establish(&address, guard, show).await })
+        Box::pin(async move { connector.establish(&address, guard, line, show).await })
     }
 }
 
@@ -99,6 +101,7 @@ impl Connector {
         &self,
         address: &Address,
         guard: Guard,
+        line: LineEnd,
         show: Show,
     ) -> Result<Channel, Status> {
         let failed = |error: &(dyn Error + 'static)| {
@@ -114,6 +117,7 @@ impl Connector {
             frames: Some(FrameScanner::default()),
             first: Some(first),
             guard,
+            line,
         };
         let io = Heard::new(io, ear);
         let once = Once(Some(TokioIo::new(io)));
@@ -244,6 +248,7 @@ struct Ear {
     /// Is told what the server begins with.
     first: Option<oneshot::Sender<First>>,
     guard: Guard,
+    line: LineEnd,
 }
 
 impl Ear {
@@ -266,6 +271,10 @@ impl Ear {
 }
 
 impl Listen for Ear {
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.line.poll(cx)
+    }
+
     fn hear(&mut self, mut bytes: &[u8]) {
         if self.first.is_some()
             && let Some(byte) = bytes.first()

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http_body::{Frame, SizeHint};
@@ -12,7 +13,7 @@ use tonic::codegen::{Body as HttpBody, Bytes};
 use tonic::{Code, Status};
 
 use super::activity::Open;
-use crate::balance::{CallEnd, Shared};
+use crate::balance::{CallEnd, Line, Shared};
 #[cfg(feature = "channelz")]
 use crate::channelz::SubchannelEntry;
 use crate::deadline::Deadline;
@@ -63,12 +64,20 @@ impl Ending {
 
     /// Waits for the call's end in its response. Details of an error that are malformed, with which a
     /// stub would panic, are taken away.
-    pub(super) fn watch(mut self, mut response: Response<Body>) -> Response<WithEnd> {
+    pub(super) fn watch(
+        mut self,
+        mut response: Response<Body>,
+        line: Option<Arc<Line>>,
+    ) -> Response<WithEnd> {
         sanitize_map(response.headers_mut());
         if code_in(response.headers()).is_some() {
             self.trailers(response.headers());
         }
-        response.map(|body| WithEnd { body, ending: self })
+        response.map(|body| WithEnd {
+            body,
+            ending: self,
+            _line: line,
+        })
     }
 
     /// The connection failed before there was a response.
@@ -117,6 +126,8 @@ impl fmt::Debug for Ending {
 pub(super) struct WithEnd {
     body: Body,
     ending: Ending,
+    /// Keeps the connection open. After the body, which resets its stream when it's dropped.
+    _line: Option<Arc<Line>>,
 }
 
 impl HttpBody for WithEnd {

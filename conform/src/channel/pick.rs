@@ -18,7 +18,7 @@ use tonic::{Code, Status};
 use super::Published;
 use super::end::{Ending, WithEnd};
 use super::shared::Shared;
-use crate::balance::{self, Call, Pick, Picked};
+use crate::balance::{Call, Pick, Picked, Waiting};
 use crate::connectivity::State;
 use crate::deadline::Deadline;
 use crate::per_call::PerCall;
@@ -79,9 +79,7 @@ struct Placed {
 
 /// A call on its connection.
 struct Sent {
-    /// Which connection it is, and whose: that one hears of it if it takes no more calls.
-    number: u64,
-    subchannel: Arc<balance::Shared>,
+    waiting: Waiting,
     ending: Ending,
 }
 
@@ -115,9 +113,8 @@ fn go(shared: &Shared, picked: Picked, request: &Request<Body>) -> Answer {
     Answer::Go(Placed {
         channel: connection.channel,
         sent: Sent {
-            number: connection.number,
             ending: Ending::new(on_end, deadline, shared.part(), &subchannel),
-            subchannel,
+            waiting: Waiting::new(connection.number, subchannel, connection.line),
         },
     })
 }
@@ -217,7 +214,7 @@ impl PickFuture {
                         // deadline's own.
                         Err(status) if status.code() == Code::DeadlineExceeded => {
                             let response = status.into_http::<Body>();
-                            return Poll::Ready(Ok(Ending::default().watch(response)));
+                            return Poll::Ready(Ok(Ending::default().watch(response, None)));
                         }
                         Err(status) => return Poll::Ready(Err(status.into())),
                     };
@@ -239,7 +236,7 @@ impl PickFuture {
                     };
                     let Placed { mut channel, sent } = placed;
                     let response = channel.call(request);
-                    sent.subchannel.give_back(sent.number, channel);
+                    sent.waiting.give_back(channel);
                     let sent = Some(sent);
                     state.set(Step::Called { response, sent });
                 }
@@ -250,8 +247,8 @@ impl PickFuture {
                     };
                     return Poll::Ready(match response {
                         Ok(response) => {
-                            sent.subchannel.answered(sent.number);
-                            Ok(sent.ending.watch(response))
+                            let line = sent.waiting.answered();
+                            Ok(sent.ending.watch(response, Some(line)))
                         }
                         Err(error) => Err(sent.failed(error.into())),
                     });
@@ -264,9 +261,7 @@ impl PickFuture {
 impl Sent {
     fn failed(self, error: StdError) -> StdError {
         // Inside of TLS nobody else hears a GOAWAY.
-        if reach(&*error) == Reach::NeverLeft {
-            self.subchannel.refused(self.number);
-        }
+        self.waiting.failed(reach(&*error) == Reach::NeverLeft);
         self.ending.failed();
         error
     }

@@ -9,7 +9,7 @@ use tonic::Status;
 
 use super::connect::Connect;
 use crate::backoff::{Backoff, MIN_CONNECT_TIMEOUT};
-use crate::balance::{Connection, Shared, SubchannelState};
+use crate::balance::{Connection, Line, Shared, SubchannelState};
 use crate::health::{Health, HealthWatch};
 
 /// What a subchannel tells its channel: who it is, and its new state.
@@ -61,7 +61,8 @@ impl Connecting {
             let again = Instant::now();
             let wait = backoff.next();
             let (ended, has_ended) = oneshot::channel();
-            let connecting = self.connector.connect(&subchannel, number, ended);
+            let (line, line_end) = Line::new();
+            let connecting = (self.connector).connect(&subchannel, number, ended, line_end);
             let result = timeout(wait.max(MIN_CONNECT_TIMEOUT), connecting).await;
             let result = result.unwrap_or_else(|_| {
                 let address = subchannel.address();
@@ -71,7 +72,11 @@ impl Connecting {
             });
             let result = match result {
                 Ok(channel) => {
-                    let connection = Connection { number, channel };
+                    let connection = Connection {
+                        number,
+                        channel,
+                        line,
+                    };
                     self.serve(&subchannel, connection, has_ended).await
                 }
                 Err(status) => Err(status),

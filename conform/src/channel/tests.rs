@@ -25,6 +25,7 @@ mod control;
 mod foreign;
 mod hostile;
 mod idle;
+mod line;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod outlier;

@@ -10,6 +10,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(crate) trait Listen: Unpin {
     /// The next bytes, in whatever pieces they come.
     fn hear(&mut self, bytes: &[u8]);
+
+    /// Whether the connection is to end, as if the server had closed it.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Pending
+    }
 }
 
 /// Passes everything on, and lets `listener` hear what is read.
@@ -30,6 +36,9 @@ impl<IO: AsyncRead + Unpin, L: Listen> AsyncRead for Heard<IO, L> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.listener.poll_end(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
         self.listener

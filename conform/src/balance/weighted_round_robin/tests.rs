@@ -424,7 +424,7 @@ impl Control for Connected {
         let channel = server.unwrap().channel();
         let id = self.subchannels.len() as u64;
         let subchannel = Subchannel::new(id, address.clone(), |shared| {
-            shared.connected(Connection { number: 1, channel });
+            shared.connected(Connection::open(1, channel));
         });
         self.subchannels.push(subchannel.clone());
         subchannel
@@ -463,7 +463,7 @@ async fn there_is_one_stream_of_reports_for_each_connection() {
     let (known, rules) = (Known::default(), WeightRules::default());
     let listen = |number| {
         let channel = server.channel();
-        known.listen(Connection { number, channel }, SECOND, rules);
+        known.listen(Connection::open(number, channel), SECOND, rules);
         known.reports().as_ref().unwrap()._watch.subscribe()
     };
     let first = listen(1);

@@ -12,7 +12,7 @@ use super::super::connect::Connect;
 use super::super::control::Policies;
 use super::*;
 use crate::balance::{
-    Chosen, Control, Policy, PolicyBuilder, PolicyConfig, Registry, Shared, Subchannel,
+    Chosen, Control, LineEnd, Policy, PolicyBuilder, PolicyConfig, Registry, Shared, Subchannel,
     SubchannelState,
 };
 
@@ -25,6 +25,7 @@ impl Connect for Nowhere {
         _: &Arc<Shared>,
         _: u64,
         _: oneshot::Sender<()>,
+        _: LineEnd,
     ) -> BoxFuture<'static, Result<tonic::transport::Channel, Status>> {
         Box::pin(std::future::ready(Err(Status::unavailable("nowhere"))))
     }

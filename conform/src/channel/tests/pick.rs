@@ -50,10 +50,7 @@ impl Fixture {
 /// A subchannel that is connected to `server`.
 fn connected(server: &Served) -> Subchannel {
     let subchannel = Subchannel::new(1, Address::Tcp(server.address), |shared| {
-        shared.connected(Connection {
-            number: 1,
-            channel: server.channel(),
-        });
+        shared.connected(Connection::open(1, server.channel()));
     });
     assert!(subchannel.connection().is_some());
     subchannel

@@ -7,7 +7,7 @@ use tokio::time::{Instant, advance};
 use super::super::connect::Connect;
 use super::super::subchannel::{Connecting, Event, Task};
 use super::*;
-use crate::balance::{Connection, Shared, Subchannel, SubchannelState};
+use crate::balance::{Connection, LineEnd, Shared, Subchannel, SubchannelState};
 
 /// An attempt to connect: who has the other end says how it goes.
 struct Attempt {
@@ -25,6 +25,7 @@ impl Connect for Scripted {
         _: &Arc<Shared>,
         number: u64,
         ended: oneshot::Sender<()>,
+        _: LineEnd,
     ) -> BoxFuture<'static, Result<tonic::transport::Channel, Status>> {
         let (result, becomes) = oneshot::channel();
         let attempt = Attempt {
@@ -222,17 +223,14 @@ async fn a_subchannel_ends_with_its_last_handle() {
 
 #[tokio::test]
 async fn handles_of_a_connection_are_lent_again_while_it_is_there() {
-    let made = |number| Connection {
-        number,
-        channel: connection(),
-    };
+    let made = |number| Connection::open(number, connection());
     let address = Address::Tcp(([127, 0, 0, 1], 1).into());
     let subchannel = Subchannel::new(1, address, |shared| shared.connected(made(1)));
     let shared = subchannel.clone().into_shared();
     let lent: Vec<_> = (0..20).map(|_| subchannel.lend().unwrap()).collect();
     assert_eq!(shared.idle(), 0);
-    for Connection { number, channel } in lent {
-        shared.give_back(number, channel);
+    for it in lent {
+        shared.give_back(it.number, it.channel);
     }
     assert_eq!(shared.idle(), 16, "not all of a busy moment's");
     let old = subchannel.lend().unwrap();
