@@ -82,11 +82,16 @@ impl Config {
             .map_err(|why| format!("childPolicy: {why}"))?;
         Ok(Self { rules, child })
     }
+
+    /// Whether anybody can be ejected: gRFC A61, *Reasons for Generic Health Reporting*, not from a
+    /// policy that has one backend.
+    pub(super) fn is_on(&self) -> bool {
+        self.rules.is_on() && self.child.config().health_checks()
+    }
 }
 
 impl Rules {
-    /// Whether anybody can be ejected.
-    pub(super) fn is_on(&self) -> bool {
+    fn is_on(&self) -> bool {
         self.success_rate.is_some() || self.failure_percentage.is_some()
     }
 }

@@ -40,6 +40,20 @@ impl Ejections {
         }
     }
 
+    /// Judges by these from now on.
+    pub(super) fn follow(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
+    /// As if nobody had ever been ejected, and nothing counted.
+    pub(super) fn pardon_all(&mut self) {
+        for judged in &mut self.list {
+            judged.ejected_at = None;
+            judged.multiplier = 0;
+            judged.counter.take();
+        }
+    }
+
     pub(super) fn interval(&self) -> Duration {
         self.rules.interval
     }

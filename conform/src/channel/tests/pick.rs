@@ -253,7 +253,7 @@ async fn a_picker_is_told_of_calls_that_are_broken_off_or_never_begin() {
 fn a_response_is_as_long_as_the_servers() {
     let full = http_body_util::Full::new(Bytes::from_static(b"reply"));
     for (body, length) in [(Body::new(full), 5), (Body::empty(), 0)] {
-        let response = Ending::default().watch(tonic::codegen::http::Response::new(body));
+        let response = Ending::default().watch(tonic::codegen::http::Response::new(body), None);
         let body = response.into_body();
         assert_eq!(http_body::Body::size_hint(&body).exact(), Some(length));
         assert_eq!(http_body::Body::is_end_stream(&body), length == 0);
