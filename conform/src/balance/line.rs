@@ -13,11 +13,11 @@ use tonic::transport::Channel;
 
 use super::Shared;
 
-/// So many calls one after another that were given up without an answer, and the connection is given
-/// up too.
+/// So many calls one after another that were given up without an answer, and the connection is
+/// given up too.
 ///
-/// A server that lets no stream begin (SETTINGS_MAX_CONCURRENT_STREAMS of 0: RFC 9113, section 6.5.2)
-/// has calls wait inside of the connection, and those that were given up stay there.
+/// A server that lets no stream begin (SETTINGS_MAX_CONCURRENT_STREAMS of 0: RFC 9113, section
+/// 6.5.2) has calls wait inside of the connection, and those that were given up stay there.
 pub(crate) const MOST_IN_VAIN: u32 = 4096;
 
 /// How long a connection has to end by itself, once nobody needs it: to say what it has to say.
