@@ -121,10 +121,12 @@ impl<'a> Play<'a> {
                 return problem(expected, said.join("; "));
             };
             servers.push(running);
-            // The script reads there what the server says.
+            // The script reads there what the server says, and has said.
+            for line in said {
+                file.write_all(format!("{line}\n").as_bytes())?;
+            }
             thread::spawn(move || {
-                let later = events.into_iter().filter_map(|event| event.line);
-                for line in said.into_iter().chain(later) {
+                for line in events.into_iter().filter_map(|event| event.line) {
                     let _ = file.write_all(format!("{line}\n").as_bytes());
                 }
             });
