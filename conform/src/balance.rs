@@ -32,7 +32,8 @@
 //! | `outlier_detection_experimental` | where another policy says, unless too many calls have failed there | see below | [A50] |
 //!
 //! A call waits while a connection is being made. If none can be made it fails at once with
-//! UNAVAILABLE and the last error; one that waits for ready waits on.
+//! UNAVAILABLE and the last error; one that waits for ready waits on. A `retryPolicy` with that code
+//! makes it again, as if a server had said so.
 //!
 //! ## `pick_first`
 //!
@@ -80,7 +81,7 @@
 //! | `oobReportingPeriod` | `"10s"` | how often they are asked to; a server may make it longer |
 //! | `blackoutPeriod` | `"10s"` | a backend has to report for this long before its weight counts, anew after each connection |
 //! | `weightExpirationPeriod` | `"180s"` | without a report for this long it has no weight |
-//! | `weightUpdatePeriod` | `"1s"` | how often weights are looked at; at least `"0.1s"` |
+//! | `weightUpdatePeriod` | `"1s"` | how often weights are looked at; less than `"0.1s"` is taken as that |
 //! | `errorUtilizationPenalty` | `1` | how much errors count: a backend whose calls all fail looks as if this much more of it were used |
 //!
 //! ## `least_request_experimental`
@@ -108,7 +109,7 @@
 //!
 //! ```json
 //! { "loadBalancingConfig": [ { "outlier_detection_experimental": {
-//!     "failurePercentageEjection": { "threshold": 50 },
+//!     "failurePercentageEjection": { "threshold": 50, "minimumHosts": 3, "requestVolume": 10 },
 //!     "childPolicy": [ { "round_robin": {} } ]
 //! } } ] }
 //! ```
@@ -116,16 +117,20 @@
 //! | field | default | |
 //! |---|---|---|
 //! | `childPolicy` | needed | the other policy, as in `loadBalancingConfig`. `pick_first` has nobody taken out |
-//! | `interval` | `"10s"` | at least `"0.1s"` |
+//! | `interval` | `"10s"` | less than `"0.1s"` is taken as that |
 //! | `baseEjectionTime` | `"30s"` | how long a backend is out the first time |
 //! | `maxEjectionTime` | `"300s"` | how long it's out at most |
 //! | `maxEjectionPercent` | `10` | once so many of all backends are out, nobody else is |
 //! | `failurePercentageEjection` | off | takes out who fails more than `threshold` (`85`) percent of its calls |
 //! | `successRateEjection` | off | takes out whose part of calls that succeed is more than `stdevFactor` (`1900`) thousandths of the standard deviation below the mean |
 //!
-//! Both have three more fields. `requestVolume` is how many calls of an interval it takes to judge a
-//! backend (`50`, and `100` for `successRateEjection`), `minimumHosts` how many such backends there
-//! have to be (`5`), and `enforcementPercentage` how often a judgment is carried out (`100`).
+//! Both have three more fields, and **without them a few backends, or a few calls, are never judged**:
+//!
+//! | field | default | |
+//! |---|---|---|
+//! | `minimumHosts` | `5` | so many backends have to have had enough calls |
+//! | `requestVolume` | `50`; `100` for `successRateEjection` | so many calls of an interval are enough |
+//! | `enforcementPercentage` | `100` | how often a judgment is carried out |
 //!
 //! Every code but OK is a failure, and so is a deadline that has passed. A call that the caller breaks
 //! off counts for nothing. A50 speaks of addresses; here all of a backend's addresses are one ([A61]).
@@ -189,7 +194,10 @@
 //!             self.backends.push((subchannel, SubchannelState::Idle));
 //!         }
 //!         self.publish(control);
-//!         Ok(())
+//!         match backends {
+//!             [] => Err("there are no backends".into()), // The resolver is asked again.
+//!             _ => Ok(()),
+//!         }
 //!     }
 //!
 //!     fn failed(&mut self, _: &Status, control: &mut dyn Control) {
@@ -256,7 +264,8 @@
 //! # }
 //! ```
 //!
-//! [`Subchannel::channel`] is for calls of the policy's own, such as health checks of another kind.
+//! [`Subchannel::channel`] is for calls of the policy's own, such as health checks of another kind: in a
+//! task that the policy spawns, and looks after when it's woken ([`Control::wake_at`]).
 //! When the service config says something else of a policy, [`Policy::reconfigured`] is asked whether it
 //! goes on with that; one that doesn't is replaced, with its connections.
 //!
@@ -264,6 +273,7 @@
 //!
 //! * No `priority`, no `weighted_target`, nothing of xDS. So `ring_hash_experimental` needs its
 //!   header's name, where xDS would bring the hash.
+//! * Who is ejected is told to nobody: for channelz and [`Channel::state`] its connection is READY.
 //! * A list of more than [`MAX_ADDRESSES`] is refused, and the one before stays. An empty list takes
 //!   all backends away, as in gRPC; a resolver that only fails takes nothing away.
 //! * A ring has [`MAX_RING_SIZE`] places at most. With many backends, and weights far apart, some have
@@ -271,6 +281,7 @@
 //! * A backend with several addresses that is ill is connected through all of them until it has
 //!   recovered, and then keeps one. gRPC keeps the first.
 //!
+//! [`Channel::state`]: crate::channel::Channel::state
 //! [`Weight`]: crate::resolver::Weight
 //! [Custom load balancing policies]: https://grpc.io/docs/guides/custom-load-balancing/
 //! [load-balancing.md]: https://github.com/grpc/grpc/blob/master/doc/load-balancing.md

@@ -253,7 +253,7 @@ mod watch;
 use std::sync::Arc;
 
 pub use self::builder::{BuildError, ChannelBuilder, IDLE_TIMEOUT};
-pub use self::calls::{Channel, ChannelFuture};
+pub use self::calls::{Channel, ChannelFuture, Closing};
 pub use self::states::States;
 use crate::balance::{Call, Pick, Picker};
 use crate::connectivity::State;

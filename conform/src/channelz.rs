@@ -56,7 +56,8 @@
 //!         .serve_with_incoming(server.incoming(address, conform::server::incoming(listener))),
 //! );
 //!
-//! // On a client: an entry for what the program calls, one for each backend below it.
+//! // On a client, with tonic's channel: an entry for what the program calls, one for each backend below
+//! // it. Module `channel` does this by itself.
 //! let entry = channelz.channel("greeter");
 //! let backend = entry.subchannel("the only one");
 //! let mut connector = HttpConnector::new();

@@ -114,6 +114,8 @@
 //!
 //! # What it can't do
 //!
+//! * A service that the server doesn't know (SERVICE_UNKNOWN) is ill, as A17 has it: one slip in its
+//!   name, and no backend gets calls.
 //! * A call that was sent just before the news came still reaches the ill backend: it may fail.
 //! * A server that goes silent with its connection open stays SERVING: use HTTP/2's keepalive.
 //! * A channel hides its connections, so the Watch that A17 cancels at a GOAWAY goes on until the

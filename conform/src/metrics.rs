@@ -17,7 +17,6 @@
 //! | `grpc.client.attempt.rcvd_total_compressed_message_size` | histogram, `By` | method, target, status | [`ClientMetrics`] |
 //! | `grpc.client.call.duration` | histogram, `s` | method, target, status | [`ClientMetrics`] |
 //!
-//!
 //! [`channel`](crate::channel) measures itself, with [`ChannelBuilder::metrics`]: each call, and each
 //! attempt that it makes. With [`ChannelBuilder::retry_metrics`] it also records what gRFC [A96] says:
 //!
@@ -26,7 +25,7 @@
 //! | `grpc.client.call.retries` | histogram, `{retry}` | method, target | retries, if there were any |
 //! | `grpc.client.call.hedges` | histogram, `{hedge}` | method, target | hedges, if there were any |
 //! | `grpc.client.call.transparent_retries` | histogram, `{transparent_retry}` | method, target | transparent retries, if there were any |
-//! | `grpc.client.call.retry_delay` | histogram, `s` | method, target | (the time after the first attempt in which none ran) |
+//! | `grpc.client.call.retry_delay` | histogram, `s` | method, target | for how long none ran, after the first: 0 for most calls |
 //!
 //! The attributes are called `grpc.method` (`greeter.v1.Greeter/Greet`), `grpc.status`
 //! (`DEADLINE_EXCEEDED`) and `grpc.target` (`dns:///greeter.example:443`). The histograms have the
@@ -102,7 +101,8 @@
 //! # }
 //! ```
 //!
-//! Only the API of OpenTelemetry is needed here. Who collects, and where to, is the business of the
+//! Only the API of OpenTelemetry is needed here, the crate `opentelemetry` in version 0.33: the
+//! program's SDK has to be of the same one. Who collects, and where to, is the business of the
 //! program, which brings the SDK and an exporter. Nothing is recorded with the global provider.
 //!
 //! [`serve_text`] puts a page of numbers, as Prometheus collects them, on a port of their own:

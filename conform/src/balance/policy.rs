@@ -16,14 +16,16 @@ use crate::resolver::{Address, Backend};
 /// The channel calls these methods one after another, from one task: a policy needs no locks, and
 /// must not block. What happens per call is the [`Picker`]'s. One that panics is taken away: the
 /// channel fails its calls until the next config or list of backends.
+///
+/// A policy lives until the service config names another one, or the channel is IDLE again or closed.
 pub trait Policy: Send + 'static {
     /// The resolver has found these backends, in its order. Those that stay should keep their
     /// subchannels.
     ///
     /// # Errors
     ///
-    /// What is wrong with them, such as that there are none. The resolver is asked again, with
-    /// backoff; what the policy had before should go on working.
+    /// What is wrong with them. The resolver is asked again, with backoff. If the list can't be used,
+    /// what the policy had before should go on working; an empty one takes all backends away.
     fn resolved(&mut self, backends: &[Backend], control: &mut dyn Control) -> Result<(), String>;
 
     /// The service config says something else of the policy. `true`: it goes by `config` from now on,
@@ -34,7 +36,7 @@ pub trait Policy: Send + 'static {
         false
     }
 
-    /// The resolver failed. A policy that has backends keeps them; one that has none publishes
+    /// The resolver has failed. A policy that has backends keeps them; one that has none publishes
     /// TRANSIENT_FAILURE.
     fn failed(&mut self, error: &Status, control: &mut dyn Control);
 
@@ -47,12 +49,12 @@ pub trait Policy: Send + 'static {
         control: &mut dyn Control,
     );
 
-    /// Somebody wants a connection, and the policy has published IDLE.
+    /// Somebody wants a connection, and the policy has published IDLE. Nothing, by default.
     fn connect(&mut self, control: &mut dyn Control) {
         let _ = control;
     }
 
-    /// The time has come that was asked for by [`Control::wake_at`].
+    /// The time has come that was asked for by [`Control::wake_at`]. Nothing, by default.
     fn woken(&mut self, control: &mut dyn Control) {
         let _ = control;
     }
@@ -109,7 +111,8 @@ pub trait PolicyConfig: Any + fmt::Debug + Send + Sync {
     fn build(&self) -> Box<dyn Policy>;
 
     /// Whether its subchannels are READY only while their backend says that it's SERVING, where the
-    /// service config asks for that (gRFC A17).
+    /// service config asks for that (gRFC A17): true, by default. A policy that asks them itself, by calls
+    /// of its own, says false.
     fn health_checks(&self) -> bool {
         true
     }

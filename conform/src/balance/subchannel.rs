@@ -23,7 +23,8 @@ pub enum SubchannelState {
     Connecting,
     /// There is a connection that takes calls.
     Ready,
-    /// Connecting has failed, with this, or the backend is ill. After the backoff it's IDLE again.
+    /// Connecting has failed, with this: after the backoff it's IDLE again. Or the backend is ill: then
+    /// it's READY again once it's well.
     TransientFailure(Status),
 }
 
@@ -138,9 +139,13 @@ impl Subchannel {
     /// Its connection, for calls of one's own: to ask a backend how it does, for example. `None` while
     /// it isn't READY, and in a [`FakeChannel`](super::testing::FakeChannel).
     ///
-    /// It's this one connection and never another: once it's lost, calls over it end with an error
-    /// that [`never_sent`](crate::status::never_sent) knows. Let go of it when the subchannel isn't READY
-    /// any more: the connection ends with the last of the channel's calls over it, and yours with it.
+    /// It's this one connection and never another, with the channel's TLS and authority, and nothing
+    /// else of the channel: no deadline, no retries, and tonic's own codes, so put
+    /// [`ClientStatusLayer`](crate::status::ClientStatusLayer) around it. A call that is begun once the
+    /// connection is lost ends with an error that [`never_sent`](crate::status::never_sent) knows.
+    ///
+    /// Let go of it when the subchannel isn't READY any more: a second after the last of the channel's
+    /// calls the connection ends, and with it what still runs here.
     pub fn channel(&self) -> Option<Channel> {
         let slot = self.shared.slot();
         slot.as_ref().map(|slot| slot.connection.channel.clone())

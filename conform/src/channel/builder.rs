@@ -118,7 +118,8 @@ impl ChannelBuilder {
 
     /// Changes how each connection is made: pings, windows, the user agent. The endpoint has the
     /// channel's authority as its URI. `timeout`, `concurrency_limit` and `rate_limit` belong to the
-    /// channel's calls, not to one connection: leave them as they are.
+    /// channel's calls, not to one connection: leave them as they are. An attempt to connect may take
+    /// 20 s, until the server's SETTINGS are here; `connect_timeout` makes that less.
     ///
     /// **Not TLS**: `Endpoint::tls_config` has no effect here, and the channel speaks plain text. Use
     /// `tls`, which needs the feature `credentials`.
@@ -131,7 +132,25 @@ impl ChannelBuilder {
         self
     }
 
-    /// Speaks TLS on each connection. Plain text otherwise. Needs the feature `credentials`.
+    /// Speaks TLS on each connection. Plain text otherwise. Needs the feature `credentials`, whose
+    /// module makes a config for an authority of one's own. For the public ones use tonic's: its feature
+    /// `tls-native-roots`, and `ClientTlsConfig::new().with_enabled_roots()`.
+    ///
+    /// The certificate has to be for the channel's [`authority`](Self::authority), or for the config's
+    /// `domain_name`, if it has one.
+    ///
+    /// ```
+    /// use conform::channel::{BuildError, Channel};
+    /// use conform::credentials::client_tls;
+    /// use tonic::transport::Certificate;
+    ///
+    /// fn channel(ca: Certificate) -> Result<Channel, BuildError> {
+    ///     Channel::builder("ipv4:10.0.0.1:50051,10.0.0.2:50051")
+    ///         .authority("greeter.example.com")
+    ///         .tls(client_tls(ca))
+    ///         .connect_lazy()
+    /// }
+    /// ```
     #[cfg(feature = "credentials")]
     pub fn tls(mut self, config: tonic::transport::ClientTlsConfig) -> Self {
         self.is_tls = true;
@@ -172,8 +191,8 @@ impl ChannelBuilder {
         self
     }
 
-    /// Tells of the channel, its subchannels and their sockets in `channelz`: see
-    /// [`channelz`](crate::channelz). Needs the feature `channelz`.
+    /// Tells of the channel, its subchannels and their sockets in `channelz`, which has to be served for
+    /// somebody to read it: see [`channelz`](crate::channelz). Needs the feature `channelz`.
     #[cfg(feature = "channelz")]
     pub fn channelz(mut self, channelz: &Channelz) -> Self {
         self.channelz = Some(channelz.clone());

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use futures::future::BoxFuture;
 use pin_project_lite::pin_project;
 use tokio::task::coop::{Coop, cooperative};
 use tonic::Status;
@@ -69,19 +70,39 @@ impl Channel {
     ///
     /// From now on calls fail at once with UNAVAILABLE, and [`state`](Self::state) is SHUTDOWN. The
     /// future, which needn't be awaited, is there when the last call has ended and the channel has
-    /// let go of its connections. A stream that nobody reads to its end is a call that runs: bound the
-    /// wait with a timeout.
+    /// let go of its connections. A stream that nobody reads to its end is a call that runs, and so is
+    /// one without a deadline that waits for ready: bound the wait with a timeout.
     ///
     /// It's `shutdown` of grpc-java; `Close` of grpc-go also breaks off what runs, as dropping the calls
     /// does here.
-    pub fn close(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.shared.close()
+    pub fn close(&self) -> Closing {
+        let end = Box::pin(self.shared.close());
+        Closing { end }
     }
 
     /// What state the channel is in, to show or to wait for.
     pub fn state(&self) -> States {
         let activity = self.shared.watchers().activity.clone();
         States::new(self.shared.published(), activity)
+    }
+}
+
+/// Waits for the end of a channel that was [closed](Channel::close).
+pub struct Closing {
+    end: BoxFuture<'static, ()>,
+}
+
+impl Future for Closing {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.end.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Closing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Closing").finish_non_exhaustive()
     }
 }
 

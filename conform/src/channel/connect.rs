@@ -10,6 +10,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tonic::Status;
 use tonic::codegen::http::Uri;
 use tonic::codegen::http::uri::Scheme;
@@ -90,8 +91,20 @@ impl Connect for Connector {
         let show = subchannel.entry().cloned();
         #[cfg(not(feature = "channelz"))]
         let show = ();
-        Box::pin(async move { connector.establish(&address, guard, line, show).await })
+        Box::pin(async move {
+            let connecting = connector.establish(&address, guard, line, show);
+            let Some(limit) = connector.endpoint.get_connect_timeout() else {
+                return connecting.await;
+            };
+            let result = timeout(limit, connecting).await;
+            result.unwrap_or_else(|_| Err(too_late(&address)))
+        })
     }
+}
+
+/// The status of an attempt that has taken too long.
+pub(super) fn too_late(address: &Address) -> Status {
+    Status::unavailable(format!("connecting to {address} took too long"))
 }
 
 impl Connector {

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use tonic::Status;
 
-use super::connect::Connect;
+use super::connect::{Connect, too_late};
 use crate::backoff::{Backoff, MIN_CONNECT_TIMEOUT};
 use crate::balance::{Connection, Line, Shared, SubchannelState};
 use crate::health::{Health, HealthWatch};
@@ -64,12 +64,7 @@ impl Connecting {
             let (line, line_end) = Line::new();
             let connecting = (self.connector).connect(&subchannel, number, ended, line_end);
             let result = timeout(wait.max(MIN_CONNECT_TIMEOUT), connecting).await;
-            let result = result.unwrap_or_else(|_| {
-                let address = subchannel.address();
-                Err(Status::unavailable(format!(
-                    "connecting to {address} took too long"
-                )))
-            });
+            let result = result.unwrap_or_else(|_| Err(too_late(subchannel.address())));
             let result = match result {
                 Ok(channel) => {
                     let connection = Connection {
@@ -173,7 +168,9 @@ impl Connecting {
                 Health::NotServing(why) => {
                     subchannel.gone(connection.number);
                     let address = subchannel.address();
-                    let status = Status::unavailable(format!("{address} is not healthy: {why}"));
+                    let status = Status::unavailable(format!(
+                        "{address} is not healthy: {why}, asked for {service:?}"
+                    ));
                     self.tell(subchannel, SubchannelState::TransientFailure(status))
                         .await;
                 }

@@ -21,6 +21,7 @@ use crate::wait_for_ready::WaitForReady;
 #[cfg(feature = "channelz")]
 mod channelz;
 mod close;
+mod connect_timeout;
 mod control;
 mod foreign;
 mod hostile;
