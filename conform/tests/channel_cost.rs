@@ -11,7 +11,7 @@ const MOST: [(&str, f64); 7] = [
     ("  and status", 1.0),
     ("  and retry", 7.0),
     ("  and message_limit", 10.0),
-    ("  and deadline", 16.0),
+    ("  and deadline", 17.0),
     ("conform's, no config", 5.0),
     ("conform's, all of it", 12.0),
 ];

@@ -18,7 +18,7 @@ use tower::Layer;
 
 use super::body::{self, Side, is_cancelled};
 use super::held::Held;
-use super::timeout::{self, Timeout};
+use super::timeout;
 use super::{Deadline, exceeded};
 use crate::per_call::PerCall;
 
@@ -80,7 +80,7 @@ impl<S> Layer<S> for ClientDeadlineLayer {
     fn layer(&self, inner: S) -> Self::Service {
         ClientDeadline {
             inner,
-            default: self.default_timeout.map(Timeout::new),
+            default: self.default_timeout,
         }
     }
 }
@@ -90,7 +90,7 @@ impl<S> Layer<S> for ClientDeadlineLayer {
 #[derive(Debug, Clone)]
 pub struct ClientDeadline<S> {
     inner: S,
-    default: Option<Timeout>,
+    default: Option<Duration>,
 }
 
 inner_service!(ClientDeadline<S>);
@@ -116,14 +116,13 @@ where
             Err(malformed) => return ClientDeadlineFuture::refuse(malformed),
             Ok(timeout) => timeout,
         };
-        let default = self.default.as_ref().filter(|_| own.is_none());
-        let timeout = own.or(default.map(Timeout::duration));
+        let timeout = own.or(self.default);
         if timeout.is_some_and(|timeout| timeout.is_zero()) {
             return ClientDeadlineFuture::refuse(exceeded());
         }
         let deadline = timeout.and_then(Deadline::after);
-        if let Some(default) = default.filter(|_| deadline.is_some()) {
-            default.write(request.headers_mut());
+        if let Some(deadline) = deadline.filter(|_| own.is_none()) {
+            timeout::write(deadline.remaining(), request.headers_mut());
         }
         ClientDeadlineFuture {
             state: State::Waiting {

@@ -81,12 +81,14 @@ pub(super) fn write(timeout: Duration, headers: &mut HeaderMap) {
 }
 
 /// A timeout of many calls: how long it is, and how servers are told.
+#[cfg(feature = "service_config")]
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Timeout {
     duration: Duration,
     header: HeaderValue,
 }
 
+#[cfg(feature = "service_config")]
 impl Timeout {
     pub(crate) fn new(duration: Duration) -> Self {
         let header = value(duration);
@@ -97,18 +99,13 @@ impl Timeout {
         self.duration
     }
 
-    pub(super) fn write(&self, headers: &mut HeaderMap) {
-        headers.insert(GRPC_TIMEOUT, self.header.clone());
-    }
-
     /// Gives a call this much time, if it has more, or as much as it likes. What breaks the grammar
     /// stays.
-    #[cfg(feature = "service_config")]
     pub(crate) fn shorten(&self, headers: &mut HeaderMap) {
         if let Ok(own) = read(headers)
             && own.is_none_or(|own| own > self.duration)
         {
-            self.write(headers);
+            headers.insert(GRPC_TIMEOUT, self.header.clone());
         }
     }
 }
