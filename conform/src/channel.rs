@@ -156,7 +156,7 @@
 //! here. Its attempts keep the [connection backoff protocol]: 1 s from the beginning of one to that of
 //! the next, then 1.6 times as much each time, up to 120 s, each give or take a fifth; it begins anew
 //! after a success. A connection that ends before a call was answered over it, and before the wait
-//! that belongs to it is over, counts as a failure then: so a server that closes what it accepts isn't
+//! that belongs to it is over, counts as a failure then, from the eleventh in a row on: so a server that closes what it accepts isn't
 //! connected to in a loop, which the specification leaves open. A GOAWAY takes a connection out of the
 //! choice at once, and the calls on it run on. A connection on which 4096 calls in a row were given up
 //! without an answer is left in the same way: a server that lets no stream begin has them all wait

@@ -38,6 +38,10 @@ impl Task {
     }
 }
 
+/// After so many connections in a row that ended before a call was answered, the next one waits: one or
+/// a few may be bad luck, such as a server that is drained.
+pub(super) const MOST_USELESS: u32 = 10;
+
 impl Connecting {
     pub(super) async fn run(self, subchannel: Arc<Shared>) {
         #[cfg(feature = "channelz")]
@@ -46,6 +50,8 @@ impl Connecting {
         let mut number = 0;
         // When the next attempt may begin, after a connection that was of no use.
         let mut not_before = Instant::now();
+        // How many such connections there were, one after another.
+        let mut useless = 0;
         loop {
             subchannel.wanted().await;
             if Instant::now() < not_before {
@@ -79,10 +85,16 @@ impl Connecting {
             match result {
                 // A server that closes what it accepts would be connected to in a loop.
                 Ok(()) if again.elapsed() < wait && !subchannel.has_answered(number) => {
-                    not_before = again + wait;
+                    useless += 1;
+                    if useless > MOST_USELESS {
+                        not_before = again + wait;
+                    } else {
+                        backoff.reset();
+                    }
                     self.rest(&subchannel).await;
                 }
                 Ok(()) => {
+                    useless = 0;
                     backoff.reset();
                     self.rest(&subchannel).await;
                 }

@@ -575,7 +575,8 @@ async fn a_server_that_closes_what_it_accepts_is_not_connected_in_a_loop() {
     soon(state.wait_for(State::Ready)).await.unwrap();
     close.send(true).unwrap();
     soon(state.wait_for(State::TransientFailure)).await.unwrap();
-    assert_eq!(connections.load(Ordering::SeqCst), 1);
+    let most = u64::from(super::subchannel::MOST_USELESS) + 1;
+    assert!(connections.load(Ordering::SeqCst) <= most);
     // And pick_first goes on to the next address meanwhile.
     fleet.set(backends([&server, &other]).config("{}"));
     let answered = soon(calls(&channel, WaitForReady(true))).await;

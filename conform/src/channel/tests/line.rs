@@ -53,8 +53,9 @@ async fn a_connection_that_answers_nobody_is_given_up() {
     }
     assert_eq!(channel.state().get(), State::Ready, "not yet");
     give_up(&channel);
-    assert_eq!(soon(told.recv()).await, Some(false), "it's closed");
-    assert_eq!(soon(told.recv()).await, Some(true), "and there's another");
+    // It's closed, and there is another, whichever comes first.
+    let news = BTreeSet::from([soon(told.recv()).await, soon(told.recv()).await]);
+    assert_eq!(news, BTreeSet::from([Some(false), Some(true)]));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, advance};
 
 use super::super::connect::Connect;
-use super::super::subchannel::{Connecting, Event, Task};
+use super::super::subchannel::{Connecting, Event, MOST_USELESS, Task};
 use super::*;
 use crate::balance::{Connection, LineEnd, Shared, Subchannel, SubchannelState};
 
@@ -81,6 +81,14 @@ impl Fixture {
         self.subchannel.connect();
         assert_eq!(self.event().await, State::Connecting);
         soon(self.attempts.recv()).await.unwrap()
+    }
+
+    async fn ends_at_once(&mut self) {
+        let attempt = self.attempt().await;
+        attempt.result.send(Ok(connection())).unwrap();
+        assert_eq!(self.event().await, State::Ready);
+        attempt.ended.send(()).unwrap();
+        assert_eq!(self.event().await, State::Idle);
     }
 
     async fn fails(&mut self, attempt: Attempt) {
@@ -247,6 +255,12 @@ async fn handles_of_a_connection_are_lent_again_while_it_is_there() {
 #[tokio::test(start_paused = true)]
 async fn connections_that_end_at_once_keep_the_backoff_too() {
     let mut it = Fixture::new();
+    // A few may be bad luck.
+    let begun = Instant::now();
+    for _ in 0..MOST_USELESS {
+        it.ends_at_once().await;
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
     let mut expected = 1.0_f64;
     for _ in 0..14 {
         let attempt = it.attempt().await;
